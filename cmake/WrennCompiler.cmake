@@ -1,0 +1,30 @@
+# Language level, warnings and sanitizers: the same for every target.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
+endif()
+
+add_compile_options(-Wall -Wextra -Wshadow -ffunction-sections -fdata-sections)
+add_link_options(-Wl,--gc-sections)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 sees uninitialised strings in every Result<std::string>; clang-tidy covers the real ones.
+  add_compile_options(-Wno-maybe-uninitialized)
+endif()
+if(WRENN_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(WRENN_SANITIZE)
+  add_compile_options(-fsanitize=${WRENN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${WRENN_SANITIZE})
+endif()
+
+find_program(WRENN_CCACHE ccache)
+if(WRENN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${WRENN_CCACHE}")
+  set(CMAKE_C_COMPILER_LAUNCHER "${WRENN_CCACHE}")
+endif()

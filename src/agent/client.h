@@ -1,0 +1,128 @@
+// Client: the agent's services as calls.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/channel.h"
+#include "wire/agent_api.h"
+#include "wire/connect.h"
+#include "wire/http_client.h"
+
+namespace wrenn::agent {
+
+// The events of one running process, as they come. Destroying it leaves the process running.
+class ProcessStream {
+ public:
+  ProcessStream(std::unique_ptr<wire::HttpClient> http) : http_(std::move(http)) {}
+
+  // The next event; nothing at the stream's proper end. A broken stream (the sandbox ended) is
+  // kUnavailable. The deadline is for this wait alone.
+  Result<std::optional<wire::ProcessEvent>> Next(Deadline deadline);
+
+  // Readable when Next() would not wait, to poll beside other descriptors. Check HasBuffered() first.
+  int fd() const { return http_->stream().fd(); }
+  bool HasBuffered() const { return http_->stream().HasBuffered(); }
+
+ private:
+  std::unique_ptr<wire::HttpClient> http_;
+};
+
+// A download in progress.
+struct Download {
+  std::unique_ptr<wire::HttpClient> http;  // body() gives the bytes
+  int status = 200;                        // 206 for a range
+  std::optional<uint64_t> length;          // of the body, when known
+};
+
+// An upload in progress: Write() the bytes, then Finish(). Dropped before, the guest keeps the old file
+// or none.
+class Upload {
+ public:
+  Upload(std::unique_ptr<wire::HttpClient> http, wire::BodyWriter writer)
+      : http_(std::move(http)), writer_(writer) {}
+  Status Write(std::string_view data, Deadline deadline);
+  Status Finish(Deadline deadline);
+
+ private:
+  std::unique_ptr<wire::HttpClient> http_;
+  wire::BodyWriter writer_;
+};
+
+class WatchStream {
+ public:
+  WatchStream(std::unique_ptr<wire::HttpClient> http) : http_(std::move(http)) {}
+  Result<std::optional<wire::FileEvent>> Next(Deadline deadline);
+
+ private:
+  std::unique_ptr<wire::HttpClient> http_;
+};
+
+// Who a request runs as in the guest; empty for the agent's default user.
+struct As {
+  std::string user;
+};
+
+// Speaks to one agent. Thread-safe: each call takes a connection of its own, kept and used again. Errors
+// of the agent come back with its code and message; a guest that cannot be reached is kUnavailable.
+class Client {
+ public:
+  Client(std::shared_ptr<Channel> channel, std::string token);
+
+  // The step after boot or restore. Also changes the token that later calls use.
+  Result<wire::InitReply> Init(const wire::InitRequest& request, Deadline deadline);
+  Status Health(Deadline deadline);
+  Result<wire::GuestMetrics> Metrics(Deadline deadline);
+
+  // Starts a process. The first event (started, with its pid) has been read when this returns.
+  // `timeout` zero: no limit; else the agent kills the whole process group when it has passed.
+  struct Started {
+    uint32_t pid = 0;
+    ProcessStream stream;
+  };
+  Result<Started> Start(const wire::StartRequest& request, const As& as,
+                        std::chrono::milliseconds timeout, Deadline deadline);
+  // Attaches to the output of a running process from now on.
+  Result<Started> Attach(const wire::ProcessSelector& process, Deadline deadline);
+  Result<std::vector<wire::ProcessInfo>> List(Deadline deadline);
+  Status SendInput(const wire::ProcessSelector& process, const wire::ProcessInput& input,
+                   Deadline deadline);
+  Status CloseStdin(const wire::ProcessSelector& process, Deadline deadline);
+  Status SendSignal(const wire::ProcessSelector& process, wire::Signal signal, Deadline deadline);
+  Status Resize(const wire::ProcessSelector& process, wire::PtySize size, Deadline deadline);
+
+  Result<wire::EntryInfo> Stat(const std::string& path, const As& as, Deadline deadline);
+  Result<std::vector<wire::EntryInfo>> ListDir(const std::string& path, uint32_t depth, const As& as,
+                                               Deadline deadline);
+  Result<wire::EntryInfo> MakeDir(const std::string& path, const As& as, Deadline deadline);
+  Result<wire::EntryInfo> Move(const std::string& from, const std::string& to, const As& as,
+                               Deadline deadline);
+  Status Remove(const std::string& path, const As& as, Deadline deadline);
+  Result<WatchStream> Watch(const std::string& path, bool recursive, const As& as, Deadline deadline);
+
+  // Files over the bulk lane. `range` is an HTTP Range header value or empty.
+  Result<Download> Read(const std::string& path, const std::string& range, const As& as,
+                        Deadline deadline);
+  Result<Upload> Write(const std::string& path, std::optional<uint64_t> length, const As& as,
+                       Deadline deadline);
+
+  Channel& channel() { return *channel_; }
+
+ private:
+  Result<std::unique_ptr<wire::HttpClient>> TakeConnection(Lane lane, bool fresh, Deadline deadline);
+  void ReturnConnection(Lane lane, std::unique_ptr<wire::HttpClient> http);
+  wire::RequestHead MakeHead(std::string method, std::string target, const As& as);
+  // One unary Connect call; the reply's JSON object.
+  Result<json::object> Call(std::string_view method, const json::object& request, const As& as,
+                            Deadline deadline);
+
+  std::shared_ptr<Channel> channel_;
+  std::mutex mutex_;
+  std::string token_;
+  std::vector<std::unique_ptr<wire::HttpClient>> idle_[2];  // by lane
+};
+
+}  // namespace wrenn::agent

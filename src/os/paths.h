@@ -1,0 +1,45 @@
+// Where wrenn keeps its files. The tree below the root:
+//
+//   wrenn.db                         records (SQLite)
+//   api-key                          the key made at first start, mode 0600
+//   server.log  server.pid           of a server in the background
+//   kernels/<hash>/                  vmlinux, initramfs, manifest.json
+//   images/<hash>/                   rootfs (immutable), manifest.json
+//   sandboxes/<id>/                  disk.qcow2, console.log, vmm.log
+//   tmp/                             builds in progress, each with a lock file
+//
+// Runtime sockets: <runtime>/sb/<id>/, mode 0700.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace wrenn::os {
+
+struct Paths {
+  std::string root;     // /var/lib/wrenn, or $XDG_DATA_HOME/wrenn without root
+  std::string runtime;  // /run/wrenn, or $XDG_RUNTIME_DIR/wrenn
+
+  // From $WRENN_ROOT and $WRENN_RUNTIME where set, else by the rules above (without
+  // $XDG_RUNTIME_DIR: <root>/run). A set root without a set runtime puts it at <root>/run.
+  static Result<Paths> FromEnvironment();
+
+  std::string Database() const { return root + "/wrenn.db"; }
+  std::string KeyFile() const { return root + "/api-key"; }
+  std::string ServerLog() const { return root + "/server.log"; }
+  std::string PidFile() const { return root + "/server.pid"; }
+  std::string Kernels() const { return root + "/kernels"; }
+  std::string Kernel(const std::string& hash) const { return Kernels() + "/" + hash; }
+  std::string Images() const { return root + "/images"; }
+  std::string Image(const std::string& hash) const { return Images() + "/" + hash; }
+  std::string Sandboxes() const { return root + "/sandboxes"; }
+  std::string Sandbox(const std::string& id) const { return Sandboxes() + "/" + id; }
+  std::string Temporary() const { return root + "/tmp"; }
+  std::string SandboxRuntime(const std::string& id) const { return runtime + "/sb/" + id; }
+
+  // Makes the folders that must exist, mode 0700.
+  Status Prepare() const;
+};
+
+}  // namespace wrenn::os

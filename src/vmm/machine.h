@@ -1,0 +1,96 @@
+// Engine and Machine: what runs a sandbox, whichever program does it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/channel.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace wrenn::vmm {
+
+enum class DiskFormat { kRaw, kQcow2 };
+
+// Everything that a machine is made of: a value, so that command lines and requests are pure functions
+// over it. Paths are absolute; `directory` is the machine's own and holds what the engine writes.
+struct MachineConfig {
+  std::string id;               // the sandbox's
+  std::string directory;        // console.log, vmm.log, machine.json
+  std::string runtime_directory;  // sockets; mode 0700, short
+  int vcpus = 1;
+  int memory_mb = 512;
+  std::string kernel;           // uncompressed vmlinux
+  std::string initramfs;
+  std::string disk;
+  DiskFormat disk_format = DiskFormat::kQcow2;
+  bool user_network = false;    // egress by a user-mode network; else no network at all
+};
+
+// How a machine ended.
+struct MachineExit {
+  std::string reason;           // for the user: "guest shut down", "VMM killed by signal 9", ...
+  bool clean = false;           // the guest ended by its own orderly shutdown
+};
+
+// A running machine. It lives on when the object (or the whole server) goes away, so that a restarted
+// server can adopt it; Kill() is what ends it.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+
+  // What must be stored to adopt it later: {"engine","pid","start_time",...}. No paths.
+  virtual json::object Record() const = 0;
+
+  virtual std::shared_ptr<agent::Channel> channel() = 0;
+
+  // Called once from a thread of the machine's when it has ended, whatever ended it; at once when it
+  // has already. Replaces an earlier callback.
+  virtual void OnExit(std::function<void(const MachineExit&)> callback) = 0;
+  virtual std::optional<MachineExit> exit() const = 0;
+
+  // Stops and continues all vCPUs.
+  virtual Status Freeze(Deadline deadline) = 0;
+  virtual Status Continue(Deadline deadline) = 0;
+
+  // Ends the VMM (SIGKILL) and waits until the process is gone. Harmless when it has ended.
+  virtual Status Kill(Deadline deadline) = 0;
+
+  // Memory that the machine's processes hold on the host, in bytes (PSS); 0 when unknown.
+  virtual uint64_t HostMemoryBytes() const = 0;
+};
+
+// What an engine can do here, found by probes.
+struct EngineInfo {
+  std::string name;             // "qemu"
+  std::string version;          // "7.2.22"
+  std::string acceleration;     // "kvm" or "tcg"
+  std::string explanation;      // why this acceleration, for people
+  bool security_boundary = false;  // false under emulation
+  bool user_network = false;    // whether egress by user-mode network can be had
+  std::string user_network_explanation;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual const EngineInfo& info() const = 0;
+
+  // Starts a machine. It returns when the VMM runs, not when the guest is ready: that is when its
+  // channel's first Connect() succeeds. On failure nothing is left, and the error says why (the
+  // VMM's own words in its detail).
+  virtual Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) = 0;
+
+  // Takes over a machine that an earlier server started. kNotFound when it does not run any more (its
+  // pid is gone or another process has it); then nothing of it is left running.
+  virtual Result<std::unique_ptr<Machine>> Adopt(const MachineConfig& config,
+                                                 const json::object& record) = 0;
+
+  // Ends what a record describes if it still runs, without adopting it. Harmless otherwise.
+  virtual Status Reap(const MachineConfig& config, const json::object& record) = 0;
+};
+
+}  // namespace wrenn::vmm

@@ -1,0 +1,73 @@
+#include "wire/byte_stream.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace wrenn::wire {
+namespace {
+constexpr size_t kReadSize = 16 << 10;
+}
+
+Result<bool> ByteStream::Fill(Deadline deadline) {
+  if (begin_ == buffer_.size()) {
+    buffer_.clear();
+    begin_ = 0;
+  }
+  const size_t old = buffer_.size();
+  buffer_.resize(old + kReadSize);
+  auto got = ReadSome(fd_.get(), std::span(buffer_).subspan(old), deadline);
+  buffer_.resize(old + (got ? *got : 0));
+  if (!got) return Fail(std::move(got.error()));
+  return *got > 0;
+}
+
+Result<size_t> ByteStream::Read(std::span<char> out, Deadline deadline) {
+  if (!HasBuffered()) {
+    // Large reads go straight to the caller's memory.
+    if (out.size() >= kReadSize) return ReadSome(fd_.get(), out, deadline);
+    ASSIGN_OR_RETURN(const bool more, Fill(deadline));
+    if (!more) return size_t{0};
+  }
+  const size_t count = std::min(out.size(), buffer_.size() - begin_);
+  std::memcpy(out.data(), buffer_.data() + begin_, count);
+  begin_ += count;
+  return count;
+}
+
+Result<std::string> ByteStream::ReadThrough(std::string_view mark, size_t limit,
+                                            Deadline deadline) {
+  size_t searched = 0;
+  for (;;) {
+    const std::string_view unread = std::string_view(buffer_).substr(begin_);
+    const size_t at = unread.find(mark, searched);
+    if (at != std::string_view::npos && at + mark.size() <= limit) {
+      std::string text(unread.substr(0, at + mark.size()));
+      begin_ += text.size();
+      return text;
+    }
+    if (unread.size() >= limit) return Fail(Code::kOutOfRange, "longer than {} bytes", limit);
+    searched = unread.size() < mark.size() ? 0 : unread.size() - mark.size() + 1;
+    ASSIGN_OR_RETURN(const bool more, Fill(deadline));
+    if (!more) {
+      if (!HasBuffered()) return std::string();
+      return Fail(Code::kUnavailable, "the connection was closed in the middle of a message");
+    }
+  }
+}
+
+Status ByteStream::Write(std::string_view data, Deadline deadline) {
+  return WriteAll(fd_.get(), data, deadline);
+}
+
+Status ByteStream::WaitReadable(Deadline deadline) {
+  if (HasBuffered()) return {};
+  ASSIGN_OR_RETURN([[maybe_unused]] const short ready, WaitReady(fd_.get(), POLLIN, deadline));
+  return {};
+}
+
+void ByteStream::Shutdown() { ::shutdown(fd_.get(), SHUT_RDWR); }
+
+}  // namespace wrenn::wire

@@ -1,0 +1,58 @@
+// Bodies of HTTP messages as streams of constant memory.
+#pragma once
+
+#include "wire/byte_stream.h"
+#include "wire/http.h"
+
+namespace wrenn::wire {
+
+// Reads one body off a stream that it does not own.
+class BodyReader {
+ public:
+  BodyReader() = default;
+  BodyReader(ByteStream& stream, BodyLength length) : stream_(&stream), length_(length) {
+    left_ = length.bytes;
+    done_ = length.kind == BodyLength::Kind::kFixed && left_ == 0;
+  }
+
+  // Sends this before the first read: the answer to "Expect: 100-continue".
+  void SetPrelude(std::string prelude) { prelude_ = std::move(prelude); }
+
+  // At least one byte; 0 at the body's proper end. A stream that ends too early is kUnavailable.
+  Result<size_t> Read(std::span<char> out, Deadline deadline);
+
+  // The rest of the body; kOutOfRange when that is more than `limit` bytes.
+  Result<std::string> ReadAll(size_t limit, Deadline deadline);
+
+  // Whether the whole body was read.
+  bool done() const { return done_; }
+  BodyLength length() const { return length_; }
+
+ private:
+  Result<uint64_t> ReadChunkSize(Deadline deadline);
+  Status ReadTrailer(Deadline deadline);
+
+  ByteStream* stream_ = nullptr;
+  BodyLength length_;
+  uint64_t left_ = 0;  // of the fixed body, or of the chunk
+  bool done_ = true;
+  bool first_chunk_ = true;
+  std::string prelude_;
+};
+
+// Writes one body: plain when its length was announced, else in chunks.
+class BodyWriter {
+ public:
+  BodyWriter() = default;
+  BodyWriter(ByteStream& stream, bool chunked) : stream_(&stream), chunked_(chunked) {}
+
+  Status Write(std::string_view data, Deadline deadline);
+  // Ends the body. A body that is not finished reads as broken at the other end.
+  Status Finish(Deadline deadline);
+
+ private:
+  ByteStream* stream_ = nullptr;
+  bool chunked_ = false;
+};
+
+}  // namespace wrenn::wire

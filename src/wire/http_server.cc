@@ -1,0 +1,184 @@
+#include "wire/http_server.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace wrenn::wire {
+namespace {
+
+// What is read and thrown away of a request's body that its handler left, to keep the connection.
+constexpr size_t kDrainLimit = 256 << 10;
+constexpr std::string_view kOverloaded =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n"
+    "Retry-After: 1\r\n\r\n";
+
+}  // namespace
+
+bool Exchange::KeepsAlive() const {
+  return !close_ && head_.minor_version == 1 && !head_.fields.HasToken("connection", "close");
+}
+
+bool Exchange::ClientGone() const {
+  pollfd entry{stream_.fd(), POLLRDHUP, 0};
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+Status Exchange::SendHead(int status, Fields fields, std::string_view body) {
+  status_ = status;
+  answered_ = true;
+  ResponseHead head;
+  head.status = status;
+  head.fields = std::move(fields);
+  for (const auto& [name, value] : extra_.all()) head.fields.Add(name, value);
+  if (!KeepsAlive()) head.fields.Set("Connection", "close");
+  std::string text = FormatResponseHead(head);
+  text.append(body);
+  return stream_.Write(text, WriteDeadline());
+}
+
+Status Exchange::Respond(int status, std::string_view content_type, std::string_view body) {
+  Fields fields;
+  fields.Add("Content-Type", std::string(content_type));
+  fields.Add("Content-Length", std::to_string(body.size()));
+  return SendHead(status, std::move(fields), head_.method == "HEAD" ? std::string_view() : body);
+}
+
+Status Exchange::RespondEmpty(int status) {
+  Fields fields;
+  if (status != 204) fields.Add("Content-Length", "0");
+  return SendHead(status, std::move(fields), {});
+}
+
+Result<BodyWriter*> Exchange::StartBody(int status, std::string_view content_type,
+                                        std::optional<uint64_t> length) {
+  Fields fields;
+  fields.Add("Content-Type", std::string(content_type));
+  const bool chunked = !length && head_.minor_version == 1;
+  if (length) fields.Add("Content-Length", std::to_string(*length));
+  if (chunked) fields.Add("Transfer-Encoding", "chunked");
+  if (!length && !chunked) close_ = true;  // HTTP/1.0: the end of the connection ends the body
+  unfinished_ = true;
+  writer_ = BodyWriter(stream_, chunked);
+  RETURN_IF_ERROR(SendHead(status, std::move(fields), {}));
+  return &writer_;
+}
+
+Status Exchange::FinishBody() {
+  RETURN_IF_ERROR(writer_.Finish(WriteDeadline()));
+  unfinished_ = false;
+  return {};
+}
+
+HttpServer::HttpServer(Handler handler, Options options)
+    : handler_(std::move(handler)), options_(options) {
+  auto event = MakeEventFd();
+  if (event) stop_event_ = std::move(*event);
+}
+
+void HttpServer::Listen(UniqueFd listener) {
+  std::lock_guard lock(mutex_);
+  const int fd = listener.get();
+  listeners_.push_back(std::move(listener));
+  acceptors_.emplace_back([this, fd] { AcceptLoop(fd); });
+}
+
+void HttpServer::AcceptLoop(int listener) {
+  pollfd entries[2] = {{listener, POLLIN, 0}, {stop_event_.get(), POLLIN, 0}};
+  for (;;) {
+    if (::poll(entries, 2, -1) < 0 && errno != EINTR) return;
+    if (entries[1].revents) return;
+    UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (connection) {
+      const int on = 1;  // fails harmlessly on unix sockets
+      ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      Serve(std::move(connection));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+      // The connection stays in the backlog: wait for descriptors to come free.
+      ::poll(&entries[1], 1, 50);
+    }
+  }
+}
+
+void HttpServer::Serve(UniqueFd connection) {
+  Gate::Pass pass = gate_.Enter();
+  if (!pass) return;
+  std::unique_lock lock(mutex_);
+  if (connections_.size() >= options_.max_connections) {
+    lock.unlock();
+    [[maybe_unused]] const ssize_t sent =
+        ::send(connection.get(), kOverloaded.data(), kOverloaded.size(), MSG_NOSIGNAL);
+    return;
+  }
+  const auto entry = connections_.emplace(connections_.end(), std::move(connection));
+  lock.unlock();
+  std::thread([this, entry, held = std::move(pass)]() mutable {
+    ServeConnection(*entry);
+    std::unique_lock end(mutex_);
+    std::list<ByteStream> ended;
+    ended.splice(ended.end(), connections_, entry);
+    end.unlock();
+    ended.clear();  // closes the socket before the gate opens
+    held = Gate::Pass();
+  }).detach();
+}
+
+void HttpServer::ServeConnection(ByteStream& stream) {
+  while (stream.WaitReadable(Deadline::After(options_.idle_limit))) {
+    if (!ServeRequest(stream)) return;
+  }
+}
+
+bool HttpServer::ServeRequest(ByteStream& stream) {
+  const auto refuse = [&](int status, std::string_view why) {
+    Exchange exchange(stream, RequestHead{"GET", "/", 1, {}}, BodyReader(), options_.write_limit);
+    exchange.CloseAfter();
+    [[maybe_unused]] auto sent = exchange.Respond(status, "text/plain", std::string(why) + "\n");
+    return false;
+  };
+  auto text = stream.ReadThrough("\r\n\r\n", kMaxHeadBytes, Deadline::After(options_.head_limit));
+  if (!text) {
+    return text.error().code == Code::kOutOfRange ? refuse(431, "request head too large") : false;
+  }
+  if (text->empty()) return false;  // the client closed the connection
+  auto head = ParseRequestHead(*text);
+  if (!head) return refuse(400, head.error().message);
+  auto length = RequestBodyLength(*head);
+  if (!length) return refuse(400, length.error().message);
+
+  BodyReader body(stream, *length);
+  if (head->minor_version == 1 && head->fields.HasToken("expect", "100-continue")) {
+    body.SetPrelude("HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  Exchange exchange(stream, std::move(*head), std::move(body), options_.write_limit);
+  try {
+    handler_(exchange);
+  } catch (const std::exception&) {
+    exchange.CloseAfter();
+  }
+  if (!exchange.answered()) {
+    exchange.CloseAfter();
+    [[maybe_unused]] auto sent = exchange.Respond(500, "text/plain", "internal error\n");
+  }
+  if (exchange.unfinished_ || !exchange.KeepsAlive()) return false;
+  if (exchange.body_.done()) return true;
+  return exchange.body_.ReadAll(kDrainLimit, Deadline::After(options_.head_limit)).has_value();
+}
+
+void HttpServer::Stop() {
+  gate_.Close();
+  SignalEventFd(stop_event_.get());
+  for (std::thread& acceptor : acceptors_) acceptor.join();
+  acceptors_.clear();
+  listeners_.clear();
+  {
+    std::lock_guard lock(mutex_);
+    for (ByteStream& stream : connections_) stream.Shutdown();
+  }
+  gate_.WaitEmpty(Deadline::Never());
+}
+
+}  // namespace wrenn::wire
