@@ -7,7 +7,7 @@
 #include "wire/byte_stream.h"
 #include "wire/http.h"
 
-namespace wrenn::wire {
+namespace wrenn::api {
 
 struct WebSocketMessage {
   enum class Type { kText, kBinary, kClose };
@@ -22,10 +22,10 @@ class WebSocket {
   static constexpr size_t kMaxMessageBytes = 1 << 20;
 
   // The server's end: checks the request (kInvalidArgument when it is no upgrade) and sends the answer.
-  static Result<std::unique_ptr<WebSocket>> Accept(ByteStream& stream, const RequestHead& request);
+  static Result<std::unique_ptr<WebSocket>> Accept(wire::ByteStream& stream, const wire::RequestHead& request);
   // The client's end: sends the upgrade request and checks the answer. An answer other than 101 is an
   // error whose code follows from the HTTP status and whose message from the body.
-  static Result<std::unique_ptr<WebSocket>> Connect(ByteStream& stream, RequestHead request,
+  static Result<std::unique_ptr<WebSocket>> Connect(wire::ByteStream& stream, wire::RequestHead request,
                                                     Deadline deadline);
   virtual ~WebSocket() = default;
 
@@ -37,4 +37,4 @@ class WebSocket {
   virtual Status SendClose(uint16_t status, std::string_view reason, Deadline deadline) = 0;
 };
 
-}  // namespace wrenn::wire
+}  // namespace wrenn::api
