@@ -74,7 +74,9 @@ struct ProcessInput {
   std::string data;
 };
 
-enum class Signal { kUnspecified = 0, kTerm = 15, kKill = 9 };
+// The values are Linux's signal numbers. envd knows SIGNAL_SIGTERM and SIGNAL_SIGKILL; the others are
+// ours, so that Ctrl-C on a client reaches the program as what it is.
+enum class Signal { kUnspecified = 0, kHup = 1, kInt = 2, kQuit = 3, kKill = 9, kUsr1 = 10, kUsr2 = 12, kTerm = 15 };
 
 enum class FileType { kUnspecified, kFile, kDirectory, kSymlink };
 
@@ -137,6 +139,8 @@ json::object ToJson(const StartRequest& request);
 json::object ToJson(const ProcessInfo& info);
 json::object ToJson(const ProcessSelector& selector);
 json::object ToJson(const ProcessEvent& event);  // the inner event: {"start":{"pid":1}}
+// The text of {"event":{"data":{...}}}, written without a JSON tree: it is most of what streams carry.
+std::string FormatOutputEvent(const ProcessOutput& output);
 json::object ToJson(const ProcessInput& input);
 json::object ToJson(const PtySize& size);        // {"size":{"cols":80,"rows":24}}
 json::object ToJson(const EntryInfo& entry);
