@@ -1,0 +1,275 @@
+"""What every end-to-end test stands on: a real server of its own, a client, and leak counting.
+
+Environment (set by tests/e2e/run):
+  WRENN_BIN   the program under test
+  WRENN_E2E   a folder that holds templates made once (a data root whose kernels/, images/ and wrenn.db
+              are copied or linked into each server's own root)
+"""
+
+import contextlib
+import glob
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+import uuid
+
+import openapi
+
+WRENN = os.environ["WRENN_BIN"]
+TEMPLATES = os.environ["WRENN_E2E"]
+
+
+def wait_for(what, check, seconds=30.0):
+    """Waits until check() gives something true, for events that only a look can tell."""
+    end = time.monotonic() + seconds
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def error(self):
+        return self.json()["error"]
+
+
+class Api:
+    """Asks a server; every JSON answer is checked against openapi.yaml."""
+
+    def __init__(self, port, key):
+        self.port, self.key = port, key
+
+    def connect(self, timeout=300):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def raw(self, method, path, body=None, headers=None, key=True, timeout=300):
+        all_headers = dict(headers or {})
+        if key:
+            all_headers.setdefault("X-API-Key", self.key)
+        connection = self.connect(timeout)
+        try:
+            connection.request(method, path, body=body, headers=all_headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+        openapi.check(method, path, answer.status, answer.headers.get("Content-Type", ""), answer.body)
+        return answer
+
+    def call(self, method, path, body=None, expect=None, **more):
+        data = None
+        headers = more.pop("headers", {})
+        if body is not None:
+            data = json.dumps(body)
+            headers = {"Content-Type": "application/json", **headers}
+        answer = self.raw(method, path, data, headers, **more)
+        if expect is not None:
+            assert answer.status == expect, f"{method} {path}: {answer.status} {answer.body[:500]}"
+        return answer
+
+    def create(self, **fields):
+        fields.setdefault("template", "minimal")
+        return self.call("POST", "/v1/sandboxes", fields, expect=201).json()
+
+    def exec(self, sandbox, cmd, *args, **fields):
+        body = {"cmd": cmd, "args": list(args), **fields}
+        return self.call("POST", f"/v1/sandboxes/{sandbox}/exec", body, expect=200).json()
+
+    def sh(self, sandbox, script, **fields):
+        return self.exec(sandbox, "/bin/sh", "-c", script, **fields)
+
+    def get(self, sandbox):
+        return self.call("GET", f"/v1/sandboxes/{sandbox}", expect=200).json()
+
+    def list(self):
+        return self.call("GET", "/v1/sandboxes", expect=200).json()
+
+    def delete(self, sandbox):
+        self.call("DELETE", f"/v1/sandboxes/{sandbox}", expect=204)
+
+    def websocket(self, path):
+        import websocket
+        return websocket.create_connection(
+            f"ws://127.0.0.1:{self.port}{path}", header=[f"X-API-Key: {self.key}"], timeout=300)
+
+
+class Server:
+    """A wrenn server on a root and a port of its own."""
+
+    def __init__(self, **settings):
+        self.settings = settings
+        self.directory = tempfile.mkdtemp(prefix="wr-", dir=os.environ.get("WRENN_E2E_TMP", "/tmp"))
+        self.root = os.path.join(self.directory, "root")
+        self.runtime = os.path.join(self.directory, "run")
+        os.mkdir(self.root, 0o700)
+        self._take_templates()
+        self.port = self._free_port()
+        self.process = None
+        self.log = os.path.join(self.directory, "server.out")
+        self.start()
+
+    def _take_templates(self):
+        """Links the immutable files and copies the records, so that no test spoils another's."""
+        for folder in ("kernels", "images"):
+            for source in glob.glob(f"{TEMPLATES}/{folder}/*/*"):
+                target = os.path.join(self.root, os.path.relpath(source, TEMPLATES))
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                os.link(source, target)
+        with contextlib.closing(sqlite3.connect(f"{TEMPLATES}/wrenn.db")) as old, \
+                contextlib.closing(sqlite3.connect(f"{self.root}/wrenn.db")) as new:
+            old.backup(new)
+        os.chmod(f"{self.root}/wrenn.db", 0o600)
+
+    @staticmethod
+    def _free_port():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    def environment(self):
+        return {**os.environ, "WRENN_ROOT": self.root, "WRENN_RUNTIME": self.runtime,
+                "WRENN_API_URL": f"http://127.0.0.1:{self.port}", **self.settings.get("env", {})}
+
+    def start(self):
+        """Starts it and waits until it answers."""
+        arguments = [WRENN, "serve", "--listen", f"127.0.0.1:{self.port}",
+                     *self.settings.get("arguments", [])]
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(arguments, stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, env=self.environment())
+
+        def answers():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended at its start:\n{self.read_log()}")
+            try:
+                return Api(self.port, "").raw("GET", "/health", key=False).status == 200
+            except OSError:
+                return False
+        wait_for("the server's answer", answers, 60)
+        with open(f"{self.root}/api-key") as file:
+            self.api = Api(self.port, file.read().strip())
+
+    def kill(self):
+        """Ends the server as a crash would; its sandboxes go on."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout=60):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout)
+
+    def read_log(self):
+        with open(self.log, errors="replace") as file:
+            return file.read()[-4000:]
+
+    def wrenn(self, *arguments, input=None, check=True, timeout=300, text=True):
+        """Runs the command line against this server."""
+        result = subprocess.run([WRENN, *arguments], env=self.environment(), input=input, text=text,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+        if check and result.returncode != 0:
+            raise AssertionError(f"wrenn {arguments}: {result.returncode}\n{result.stderr}")
+        return result
+
+    def rss_kib(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def machines(self):
+        """The VMM processes that belong to this server: pid by sandbox id."""
+        found = {}
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                with open(path, "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            text = b" ".join(words).decode(errors="replace")
+            if self.runtime in text or self.root in text:
+                if "qemu-system" in text or "passt" in text:
+                    found[int(path.split("/")[2])] = text
+        return found
+
+    def leftovers(self):
+        """What a server without sandboxes must not have: VMMs, folders, sockets."""
+        return {
+            "processes": sorted(self.machines()),
+            "folders": sorted(os.listdir(f"{self.root}/sandboxes"))
+            if os.path.isdir(f"{self.root}/sandboxes") else [],
+            "sockets": sorted(glob.glob(f"{self.runtime}/sb/*")),
+            "temporary": sorted(os.listdir(f"{self.root}/tmp"))
+            if os.path.isdir(f"{self.root}/tmp") else [],
+        }
+
+    def assert_nothing_left(self):
+        empty = {"processes": [], "folders": [], "sockets": [], "temporary": []}
+        try:
+            wait_for("removal of everything", lambda: self.leftovers() == empty, 20)
+        except AssertionError:
+            raise AssertionError(f"left behind: {self.leftovers()}") from None
+
+    def close(self):
+        self.stop()
+        for pid in self.machines():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for("the end of the VMMs", lambda: not self.machines(), 20)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class ServerTest(unittest.TestCase):
+    """Tests on one server per class; each test removes its sandboxes."""
+
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(**cls.settings)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.close()
+
+    @property
+    def api(self):
+        return self.server.api
+
+    def sandbox(self, **fields):
+        made = self.api.create(**fields)
+        self.addCleanup(self._remove, made["id"])
+        return made["id"]
+
+    def _remove(self, sandbox):
+        self.api.call("DELETE", f"/v1/sandboxes/{sandbox}")
+
+
+class SharedSandboxTest(ServerTest):
+    """Tests that can share one sandbox, since a boot takes seconds under emulation."""
+
+    create = {"template": "minimal"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.id = cls.server.api.create(timeout_sec=0, **cls.create)["id"]
+
+
+def unique(prefix="t"):
+    return f"{prefix}-{uuid.uuid4().hex[:12]}"

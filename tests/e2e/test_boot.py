@@ -1,0 +1,63 @@
+"""Boots under load: all succeed, and each guest keeps its fast clock."""
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+import time
+
+from harness import ServerTest
+
+COUNT = int(os.environ.get("WRENN_BOOTS", "10"))
+
+
+class Boot(ServerTest):
+    def test_boots_with_both_cores_busy(self):
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                for _ in range(os.cpu_count())]
+        try:
+            def boot(_):
+                begin = time.monotonic()
+                sandbox = self.api.create(timeout_sec=0)["id"]
+                took = time.monotonic() - begin
+                clock = self.api.sh(sandbox, "cat /sys/devices/system/clocksource/clocksource0/"
+                                    "current_clocksource")["stdout"].strip()
+                self.api.delete(sandbox)
+                return took, clock
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                results = list(pool.map(boot, range(COUNT)))
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        times = sorted(took for took, _ in results)
+        print(f"  {COUNT} boots: median {times[len(times) // 2]:.2f} s, slowest {times[-1]:.2f} s")
+        self.assertEqual({clock for _, clock in results}, {"tsc"})
+        self.server.assert_nothing_left()
+
+    def test_guest_looks_as_it_should(self):
+        sandbox = self.sandbox(memory_mb=256, vcpus=2)
+        look = lambda script: self.api.sh(sandbox, script)["stdout"].strip()
+        self.assertEqual(look("nproc"), "2")
+        self.assertGreater(int(look("awk '/MemTotal/{print $2}' /proc/meminfo")), 180 << 10)
+        self.assertLess(abs(int(look("date +%s")) - time.time()), 5)
+        self.assertEqual(look("cat /proc/1/comm"), "wrenn-init")
+        self.assertIn("localhost", look("cat /etc/hosts"))
+        self.assertEqual(look("cat /proc/1/oom_score_adj"), "-1000")
+        self.assertEqual(look("echo $WRENN_SANDBOX_ID"), sandbox)
+        self.assertEqual(look("ip link show 2>/dev/null | grep -c eth0"), "0")
+        self.assertIn("UP", look("ip link show lo"))
+
+    def test_two_guests_differ_where_they_must(self):
+        one, two = self.sandbox(), self.sandbox()
+        for what in ("cat /proc/sys/kernel/random/boot_id", "hostname", "cat /etc/machine-id",
+                     "head -c 32 /dev/urandom | sha256sum"):
+            a, b = (self.api.sh(s, what)["stdout"] for s in (one, two))
+            self.assertTrue(a.strip())
+            self.assertNotEqual(a, b, what)
+
+    def test_agent_survives_a_guest_out_of_memory(self):
+        sandbox = self.sandbox(memory_mb=128)
+        result = self.api.sh(sandbox, "tail -c 1000000000 /dev/zero", timeout_sec=120)
+        self.assertNotEqual(result["exit_code"], 0)
+        self.assertEqual(self.api.sh(sandbox, "echo alive")["stdout"], "alive\n")

@@ -1,0 +1,191 @@
+"""The command line as a user meets it."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import Server, ServerTest, SharedSandboxTest, TEMPLATES, WRENN, unique
+
+
+class Commands(SharedSandboxTest):
+    create = {"template": "minimal", "disk_mb": 1024}
+
+    def wrenn(self, *arguments, **more):
+        return self.server.wrenn(*arguments, **more)
+
+    def test_ls_and_its_json_agree(self):
+        table = self.wrenn("ls").stdout
+        self.assertIn(self.id, table)
+        self.assertIn("running", table)
+        self.assertEqual([s["id"] for s in json.loads(self.wrenn("ls", "--json").stdout)
+                          if s["id"] == self.id], [self.id])
+
+    def test_id_may_be_shortened(self):
+        self.assertEqual(self.wrenn("exec", self.id[:12], "--", "echo", "hi").stdout, "hi\n")
+        missing = self.wrenn("exec", "sb-zzzzzz", "--", "true", check=False)
+        self.assertEqual(missing.returncode, 125)
+        self.assertIn("sb-zzzzzz", missing.stderr)
+
+    def test_create_and_rm(self):
+        made = self.wrenn("create", "--template", "minimal", "-q").stdout.strip()
+        self.assertRegex(made, r"^sb-[a-z0-9]{20}$")
+        self.wrenn("rm", made)
+        self.assertNotIn(made, self.wrenn("ls").stdout)
+        self.assertNotEqual(self.wrenn("rm", made, check=False).returncode, 0)
+
+    def test_cp_files_both_ways(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source, back = f"{folder}/a", f"{folder}/b"
+            with open(source, "wb") as file:
+                file.write(os.urandom(3 << 20))
+            self.wrenn("cp", source, f"{self.id}:/tmp/copied")
+            self.wrenn("cp", f"{self.id}:/tmp/copied", back)
+            with open(source, "rb") as a, open(back, "rb") as b:
+                self.assertEqual(a.read(), b.read())
+            missing = self.wrenn("cp", f"{self.id}:/no/such", f"{folder}/c", check=False)
+            self.assertNotEqual(missing.returncode, 0)
+            self.assertFalse(os.path.exists(f"{folder}/c"))
+
+    def test_cp_folders_both_ways(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.makedirs(f"{folder}/tree/sub/empty")
+            with open(f"{folder}/tree/sub/run.sh", "w") as file:
+                file.write("#!/bin/sh\necho ran\n")
+            os.chmod(f"{folder}/tree/sub/run.sh", 0o755)
+            os.symlink("run.sh", f"{folder}/tree/sub/link")
+            self.wrenn("cp", f"{folder}/tree", f"{self.id}:/tmp/{unique()}")
+            place = f"/tmp/{unique()}"
+            self.wrenn("cp", f"{folder}/tree", f"{self.id}:{place}")
+            self.assertEqual(self.wrenn("exec", self.id, "--", f"{place}/sub/link").stdout, "ran\n")
+            self.wrenn("cp", f"{self.id}:{place}", f"{folder}/back")
+            self.assertTrue(os.path.isdir(f"{folder}/back/sub/empty"))
+            self.assertEqual(os.readlink(f"{folder}/back/sub/link"), "run.sh")
+            self.assertTrue(os.access(f"{folder}/back/sub/run.sh", os.X_OK))
+
+    def test_shell_is_a_terminal(self):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(WRENN, [WRENN, "shell", self.id], self.server.environment())
+        seen = ""
+
+        def expect(pattern, seconds=60):
+            nonlocal seen
+            end = time.monotonic() + seconds
+            while not re.search(pattern, seen):
+                if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+                    raise AssertionError(f"{pattern!r} not seen in {seen!r}")
+                try:
+                    seen += os.read(terminal, 4096).decode(errors="replace")
+                except OSError:
+                    raise AssertionError(f"{pattern!r} not seen before the end: {seen!r}") from None
+            seen = ""
+        expect(r"[#$] ")
+        os.write(terminal, b"test -t 0 && echo is-a-$((40+2))-tty; stty size\n")
+        expect(r"is-a-42-tty")
+        import fcntl
+        import struct
+        import termios
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 43, 117, 0, 0))
+        os.kill(pid, 28)  # SIGWINCH
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            os.write(terminal, b"stty size\n")
+            try:
+                expect(r"43 117", 2)
+                break
+            except AssertionError:
+                continue
+        else:
+            self.fail("the new size did not arrive")
+        os.write(terminal, b"sleep 100\n")
+        time.sleep(0.5)
+        os.write(terminal, b"\x03")
+        os.write(terminal, b"exit 9\n")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 9)
+        os.close(terminal)
+
+    def test_help_and_version_and_completion(self):
+        self.assertRegex(self.wrenn("version").stdout, r"\d+\.\d+")
+        top = self.wrenn("--help").stdout
+        for command in ("serve", "run", "create", "ls", "exec", "shell", "cp", "logs", "rm", "stop",
+                        "template", "key", "doctor", "version", "completion"):
+            self.assertIn(command, top)
+            self.assertIn("wrenn", self.wrenn(command, "--help").stdout)
+        bash = self.wrenn("completion", "bash").stdout
+        self.assertEqual(subprocess.run(["bash", "-n"], input=bash, text=True).returncode, 0)
+        for shell in ("zsh", "fish"):
+            self.assertTrue(self.wrenn("completion", shell).stdout)
+
+    def test_usage_errors(self):
+        for arguments in (["nonsense"], ["exec"], ["ls", "--nonsense"], ["create", "--vcpus", "x"]):
+            result = self.wrenn(*arguments, check=False)
+            self.assertNotEqual(result.returncode, 0, arguments)
+            self.assertTrue(result.stderr, arguments)
+
+    def test_keys(self):
+        made = json.loads(self.wrenn("key", "create", "--name", "ci", "--json").stdout)
+        key = made["key"]
+        status = lambda: self.api.call("GET", "/v1/sandboxes", key=False,
+                                       headers={"X-API-Key": key}).status
+        self.assertEqual(status(), 200)
+        self.assertNotIn(key, self.wrenn("key", "list").stdout)
+        self.wrenn("key", "revoke", made["id"])
+        end = time.monotonic() + 15
+        while status() == 200 and time.monotonic() < end:
+            time.sleep(0.2)
+        self.assertEqual(status(), 401)
+
+    def test_doctor(self):
+        report = json.loads(self.wrenn("doctor", "--json", check=False).stdout)
+        text = json.dumps(report)
+        for capability in ("kvm", "tun", "nftables", "device-mapper", "reflink", "cgroup",
+                           "userfaultfd", "qemu"):
+            self.assertIn(capability, text.lower())
+
+    def test_templates_are_listed(self):
+        self.assertIn("minimal", self.wrenn("template", "ls").stdout)
+        names = [t["name"] for t in json.loads(self.wrenn("template", "ls", "--json").stdout)]
+        self.assertIn("minimal", names)
+
+
+class Run(unittest.TestCase):
+    """`wrenn run` with nothing running before it."""
+
+    def test_run_starts_what_it_needs_and_returns_the_exit_code(self):
+        server = Server()
+        self.addCleanup(server.close)
+        server.stop()
+        with tempfile.TemporaryDirectory() as folder:
+            script = f"{folder}/job.sh"
+            with open(script, "w") as file:
+                file.write("read line; echo \"got $line\"; echo oops >&2; exit 5\n")
+            result = server.wrenn("run", "--template", "minimal", "--", "sh", script,
+                                  input="hello\n", check=False)
+        self.addCleanup(server.wrenn, "serve", "--stop", check=False)
+        self.assertEqual((result.returncode, result.stdout), (5, "got hello\n"), result.stderr)
+        self.assertIn("oops", result.stderr)
+        self.assertEqual(json.loads(server.wrenn("ls", "--json").stdout), [])
+
+
+@unittest.skipUnless(os.path.exists(f"{TEMPLATES}/has-base"), "the template 'base' was not built")
+class Base(ServerTest):
+    def test_python_runs_as_the_user(self):
+        script = ("import os,sys,json,getpass;"
+                  "print(json.dumps([sys.version_info[0],getpass.getuser(),os.getcwd()]));"
+                  "print('ünï')")
+        sandbox = self.sandbox(template="base")
+        result = self.api.exec(sandbox, "python3", "-c", script, timeout_sec=120)
+        self.assertEqual(result["exit_code"], 0, result)
+        first, second = result["stdout"].splitlines()
+        self.assertEqual(json.loads(first), [3, "user", "/home/user"])
+        self.assertEqual(second, "ünï")
+        tools = self.api.sh(sandbox, "sudo -n id -u; command -v bash git curl python tput",
+                            timeout_sec=120)
+        self.assertEqual(tools["stdout"].splitlines()[0], "0", tools)
+        self.assertEqual(len(tools["stdout"].splitlines()), 6)

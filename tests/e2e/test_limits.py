@@ -1,0 +1,97 @@
+"""Limits are kept by reserving before starting; a full disk is said and survived."""
+
+import concurrent.futures
+import os
+import subprocess
+import tempfile
+import unittest
+
+from harness import Server, ServerTest
+
+
+class Limits(ServerTest):
+    settings = {"arguments": ["--max-sandboxes", "3"]}
+
+    def test_parallel_creates_cannot_overshoot(self):
+        def create(_):
+            return self.api.call("POST", "/v1/sandboxes", {"template": "minimal", "memory_mb": 128})
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(create, range(12)))
+        made = [a.json()["id"] for a in answers if a.status == 201]
+        self.assertEqual(len(made), 3)
+        self.assertEqual({a.status for a in answers}, {201, 429})
+        self.assertEqual(len(self.server.machines()), 3)
+        for sandbox in made:
+            self.api.delete(sandbox)
+        again = create(0)
+        self.assertEqual(again.status, 201)
+        self.api.delete(again.json()["id"])
+        self.server.assert_nothing_left()
+
+
+class FullDisk(unittest.TestCase):
+    """The data root on a small file system of its own."""
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to mount a file system")
+    def test_full_disk_is_said_and_nothing_is_left(self):
+        with tempfile.TemporaryDirectory(prefix="wr-full-") as folder:
+            mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "none", folder])
+            if mount.returncode != 0:
+                self.skipTest("cannot mount a tmpfs here")
+            self.addCleanup(subprocess.run, ["umount", "-l", folder])
+            os.environ["WRENN_E2E_TMP"] = folder
+            # Links do not cross file systems: the templates are copied.
+            link, os.link = os.link, lambda a, b: subprocess.run(
+                ["cp", "--sparse=always", a, b], check=True)
+            try:
+                server = Server()
+            finally:
+                os.link = link
+                del os.environ["WRENN_E2E_TMP"]
+            self.addCleanup(server.close)
+            filler = f"{folder}/filler"
+            with open(filler, "wb") as file:
+                try:
+                    while True:
+                        file.write(b"x" * 65536)
+                except OSError:
+                    pass
+            answer = server.api.call("POST", "/v1/sandboxes", {"template": "minimal"})
+            self.assertGreaterEqual(answer.status, 400)
+            self.assertIn("space", answer.error()["message"].lower())
+            self.assertEqual(server.api.call("GET", "/v1/sandboxes", expect=200).json(), [])
+            os.unlink(filler)
+            made = server.api.create()
+            self.assertEqual(server.api.sh(made["id"], "echo fine")["stdout"], "fine\n")
+            server.api.delete(made["id"])
+            server.assert_nothing_left()
+
+
+class Missing(unittest.TestCase):
+    def test_without_qemu_the_remedy_is_named(self):
+        server = Server()
+        self.addCleanup(server.close)
+        server.stop()
+        with tempfile.TemporaryDirectory() as empty:
+            server.settings = {"env": {"PATH": empty}}
+            result = server.wrenn("serve", "--listen", f"127.0.0.1:{server.port}", check=False,
+                                  timeout=60)
+            server.settings = {}
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("qemu-system-x86", result.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "drops root, so needs it")
+    def test_without_root_it_runs_as_well(self):
+        with tempfile.TemporaryDirectory(prefix="wr-user-") as folder:
+            os.chmod(folder, 0o777)
+            server = Server()
+            self.addCleanup(server.close)
+            server.stop()
+            subprocess.run(["chown", "-R", "65534:65534", server.directory], check=True)
+            run = subprocess.run(
+                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
+                 os.environ["WRENN_BIN"], "run", "--template", "minimal", "--", "echo", "as nobody"],
+                env=server.environment(), text=True, capture_output=True, timeout=300, cwd=folder)
+            subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
+                            os.environ["WRENN_BIN"], "serve", "--stop"], env=server.environment())
+            self.assertEqual((run.returncode, run.stdout), (0, "as nobody\n"), run.stderr)
