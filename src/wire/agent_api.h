@@ -1,7 +1,7 @@
 // What host and agent say to each other: the envd wire (Connect protocol with JSON), as values.
 //
-// Source: the E2B envd API, process.Process and filesystem.Filesystem (docs/agent-protocol.md). Field
-// names in JSON are proto3's lowerCamelCase; int64 are strings, bytes are base64.
+// Source: the E2B envd API, process.Process and filesystem.Filesystem (docs/agent-protocol.md).
+// Field names in JSON are proto3's lowerCamelCase; int64 are strings, bytes are base64.
 #pragma once
 
 #include <chrono>
@@ -60,10 +60,10 @@ struct ProcessOutput {
   std::string data;
 };
 struct ProcessEnded {
-  int32_t exit_code = 0;   // -1 when a signal ended it
+  int32_t exit_code = 0;  // -1 when a signal ended it
   bool exited = true;
-  std::string status;      // "exit status 3", "signal: killed"
-  std::string error;       // repeats the status on failure
+  std::string status;  // "exit status 3", "signal: killed"
+  std::string error;   // repeats the status on failure
 };
 struct KeepAlive {};
 using ProcessEvent = std::variant<ProcessStarted, ProcessOutput, ProcessEnded, KeepAlive>;
@@ -74,9 +74,18 @@ struct ProcessInput {
   std::string data;
 };
 
-// The values are Linux's signal numbers. envd knows SIGNAL_SIGTERM and SIGNAL_SIGKILL; the others are
-// ours, so that Ctrl-C on a client reaches the program as what it is.
-enum class Signal { kUnspecified = 0, kHup = 1, kInt = 2, kQuit = 3, kKill = 9, kUsr1 = 10, kUsr2 = 12, kTerm = 15 };
+// The values are Linux's signal numbers. envd knows SIGNAL_SIGTERM and SIGNAL_SIGKILL; the others
+// are ours, so that Ctrl-C on a client reaches the program as what it is.
+enum class Signal {
+  kUnspecified = 0,
+  kHup = 1,
+  kInt = 2,
+  kQuit = 3,
+  kKill = 9,
+  kUsr1 = 10,
+  kUsr2 = 12,
+  kTerm = 15
+};
 
 enum class FileType { kUnspecified, kFile, kDirectory, kSymlink };
 
@@ -113,7 +122,8 @@ struct GuestMetrics {
   int64_t disk_total = 0;
 };
 
-// POST /init: the step after a boot or restore, before user code is reachable. What is absent stays.
+// POST /init: the step after a boot or restore, before user code is reachable. What is absent
+// stays.
 struct InitRequest {
   std::optional<std::string> access_token;
   std::map<std::string, std::string> env_vars;  // replaces the whole default environment
@@ -139,10 +149,11 @@ json::object ToJson(const StartRequest& request);
 json::object ToJson(const ProcessInfo& info);
 json::object ToJson(const ProcessSelector& selector);
 json::object ToJson(const ProcessEvent& event);  // the inner event: {"start":{"pid":1}}
-// The text of {"event":{"data":{...}}}, written without a JSON tree: it is most of what streams carry.
+// The text of {"event":{"data":{...}}}, written without a JSON tree: it is most of what streams
+// carry.
 std::string FormatOutputEvent(const ProcessOutput& output);
 json::object ToJson(const ProcessInput& input);
-json::object ToJson(const PtySize& size);        // {"size":{"cols":80,"rows":24}}
+json::object ToJson(const PtySize& size);  // {"size":{"cols":80,"rows":24}}
 json::object ToJson(const EntryInfo& entry);
 json::object ToJson(const FileEvent& event);
 json::object ToJson(const GuestMetrics& metrics);
