@@ -1,0 +1,99 @@
+"""What the benchmarks share: percentiles, tables, and the things measured beside wrenn."""
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import platform
+import struct
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
+sys.dont_write_bytecode = True
+
+
+def arguments(description, count):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("build", help="the build folder, e.g. build/release")
+    parser.add_argument("-n", type=int, default=count, help=f"how often (default {count})")
+    given = parser.parse_args()
+    build = os.path.abspath(given.build)
+    os.environ["WRENN_BIN"] = f"{build}/wrenn"
+    os.environ["WRENN_E2E"] = f"{build}/e2e-root"
+    if not os.path.exists(f"{build}/e2e-root/wrenn.db"):
+        subprocess.run([f"{build}/wrenn", "template", "build", "minimal"], check=True,
+                       env={**os.environ, "WRENN_ROOT": f"{build}/e2e-root"})
+    given.init = f"{build}/wrenn-init"
+    return given
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        model = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    load = os.getloadavg()[0]
+    print(f"machine: {os.cpu_count()} x {model}, Linux {platform.release()}, load {load:.1f}")
+
+
+class Series:
+    """Figures of one kind, with the runs that failed."""
+
+    def __init__(self, name, unit="ms"):
+        self.name, self.unit, self.values, self.failures = name, unit, [], 0
+
+    def time(self, action):
+        begin = time.perf_counter()
+        try:
+            result = action()
+        except Exception as error:  # a failure is a figure too
+            self.failures += 1
+            print(f"  {self.name}: {error}", file=sys.stderr)
+            return None
+        self.values.append(1e3 * (time.perf_counter() - begin))
+        return result
+
+    def at(self, share):
+        ordered = sorted(self.values)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def table(series):
+    width = max(len(s.name) for s in series)
+    print(f"{'':{width}}  {'median':>9} {'p99':>9} {'n':>5} failed")
+    for s in series:
+        print(f"{s.name:{width}}  {s.at(.5):9.2f} {s.at(.99):9.2f} {len(s.values):5} {s.failures:6} {s.unit}")
+
+
+class BareAgent:
+    """The agent as an ordinary process on the host: what the services cost without a machine."""
+
+    def __init__(self, init):
+        self.process = subprocess.Popen([init, "--agent", "--listen", "127.0.0.1:0"],
+                                        stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.port = int(line.strip().rsplit(":", 1)[-1].split()[-1])
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port)
+
+    def exec(self, cmd, *args):
+        message = json.dumps({"process": {"cmd": cmd, "args": args}}).encode()
+        self.connection.request(
+            "POST", "/process.Process/Start", struct.pack(">BI", 0, len(message)) + message,
+            {"Content-Type": "application/connect+json", "Connect-Protocol-Version": "1"})
+        body = self.connection.getresponse().read()
+        output = b""
+        while body:
+            flags, size = struct.unpack(">BI", body[:5])
+            event = json.loads(body[5:5 + size])
+            body = body[5 + size:]
+            if flags & 2:
+                assert "error" not in event, event
+            elif "data" in event["event"]:
+                output += base64.b64decode(event["event"]["data"].get("stdout", ""))
+        return output
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
