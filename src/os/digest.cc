@@ -1,0 +1,66 @@
+#include "os/digest.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+
+#include <cstdlib>
+#include <vector>
+
+#include "base/io.h"
+
+namespace wrenn::os {
+namespace {
+
+// OpenSSL's digest calls only fail for want of memory or of the algorithm: nothing to go on with.
+void Must(int ok) {
+  if (ok != 1) std::abort();
+}
+
+}  // namespace
+
+void Sha256::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
+
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  Must(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+}
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+Sha256::~Sha256() = default;
+
+void Sha256::Update(std::string_view bytes) {
+  Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+}
+
+std::string Sha256::FinishHex() {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  Must(EVP_DigestFinal_ex(context_.get(), digest, &size));
+  std::string hex;
+  hex.reserve(size * 2);
+  for (unsigned i = 0; i < size; ++i) {
+    hex.push_back("0123456789abcdef"[digest[i] >> 4]);
+    hex.push_back("0123456789abcdef"[digest[i] & 15]);
+  }
+  return hex;
+}
+
+std::string Sha256Hex(std::string_view bytes) {
+  Sha256 digest;
+  digest.Update(bytes);
+  return digest.FinishHex();
+}
+
+Result<std::string> Sha256File(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return Fail(ErrnoError("cannot open '" + path + "'"));
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  Sha256 digest;
+  std::vector<char> buffer(1 << 20);
+  for (;;) {
+    ASSIGN_OR_RETURN(const size_t got, ReadSome(fd.get(), buffer, Deadline::Never()));
+    if (got == 0) return digest.FinishHex();
+    digest.Update({buffer.data(), got});
+  }
+}
+
+}  // namespace wrenn::os

@@ -1,0 +1,38 @@
+#include "os/file_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+namespace wrenn::os {
+
+Result<std::optional<FileLock>> FileLock::Take(const std::string& path, int operation) {
+  for (;;) {
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return Fail(ErrnoError("cannot open lock file '" + path + "'"));
+    while (::flock(fd.get(), operation) < 0) {
+      if (errno == EWOULDBLOCK) return std::optional<FileLock>();
+      if (errno != EINTR) return Fail(ErrnoError("cannot lock '" + path + "'"));
+    }
+    // The last holder may have removed the file while we waited: then this lock excludes nobody.
+    struct stat held;
+    struct stat named;
+    if (::fstat(fd.get(), &held) == 0 && ::stat(path.c_str(), &named) == 0 &&
+        held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+      return std::optional<FileLock>(FileLock(std::move(fd)));
+    }
+  }
+}
+
+Result<FileLock> FileLock::Acquire(const std::string& path) {
+  ASSIGN_OR_RETURN(std::optional<FileLock> lock, Take(path, LOCK_EX));
+  return std::move(*lock);
+}
+
+Result<std::optional<FileLock>> FileLock::TryAcquire(const std::string& path) {
+  return Take(path, LOCK_EX | LOCK_NB);
+}
+
+}  // namespace wrenn::os

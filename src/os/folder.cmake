@@ -1,0 +1,1 @@
+target_link_libraries(wrenn_os PUBLIC OpenSSL::Crypto)
