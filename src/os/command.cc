@@ -114,6 +114,7 @@ Result<CommandResult> RunCommand(const CommandOptions& options, Deadline deadlin
   spawn.argv = options.argv;
   spawn.environment = options.environment;
   spawn.directory = options.directory;
+  spawn.pass_fds = options.pass_fds;
   spawn.stdout_fd = out.write.get();
   spawn.stderr_fd = err.write.get();
   spawn.die_with_parent = true;
