@@ -411,10 +411,20 @@ Result<InitReply> DecodeInitReply(const json::object& object) {
 
 std::string_view SignalName(Signal signal) {
   switch (signal) {
-    case Signal::kTerm:
-      return "SIGNAL_SIGTERM";
+    case Signal::kHup:
+      return "SIGNAL_SIGHUP";
+    case Signal::kInt:
+      return "SIGNAL_SIGINT";
+    case Signal::kQuit:
+      return "SIGNAL_SIGQUIT";
     case Signal::kKill:
       return "SIGNAL_SIGKILL";
+    case Signal::kUsr1:
+      return "SIGNAL_SIGUSR1";
+    case Signal::kUsr2:
+      return "SIGNAL_SIGUSR2";
+    case Signal::kTerm:
+      return "SIGNAL_SIGTERM";
     case Signal::kUnspecified:
       break;
   }
@@ -422,7 +432,8 @@ std::string_view SignalName(Signal signal) {
 }
 
 Result<Signal> DecodeSignal(const json::value& value) {
-  for (const Signal signal : {Signal::kTerm, Signal::kKill}) {
+  for (const Signal signal : {Signal::kTerm, Signal::kKill, Signal::kInt, Signal::kHup,
+                              Signal::kQuit, Signal::kUsr1, Signal::kUsr2}) {
     if (const auto* text = value.if_string();
         text && std::string_view(*text) == SignalName(signal)) {
       return signal;
@@ -431,7 +442,7 @@ Result<Signal> DecodeSignal(const json::value& value) {
       return signal;
     }
   }
-  return Fail(Code::kInvalidArgument, "signal must be SIGNAL_SIGTERM or SIGNAL_SIGKILL");
+  return Fail(Code::kInvalidArgument, "signal must be SIGNAL_SIGTERM, SIGNAL_SIGKILL or another that is known");
 }
 
 }  // namespace wrenn::wire

@@ -170,7 +170,9 @@ TEST(AgentApi, InitSurvivesTheWire) {
 TEST(AgentApi, SignalsByNameOrNumber) {
   EXPECT_EQ(*DecodeSignal(json::value("SIGNAL_SIGKILL")), Signal::kKill);
   EXPECT_EQ(*DecodeSignal(json::value(15)), Signal::kTerm);
-  EXPECT_FALSE(DecodeSignal(json::value("SIGNAL_SIGHUP")));
+  EXPECT_EQ(*DecodeSignal(json::value("SIGNAL_SIGINT")), Signal::kInt);
+  EXPECT_FALSE(DecodeSignal(json::value("SIGNAL_SIGSTOP")));
+  EXPECT_FALSE(DecodeSignal(json::value(0)));
   EXPECT_FALSE(DecodeSignal(json::value(nullptr)));
 }
 
