@@ -1,6 +1,7 @@
 // Overlays: a sandbox's own writes on top of an immutable base image.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -21,8 +22,11 @@ class Backend {
   virtual ~Backend() = default;
   virtual const char* name() const = 0;  // "qcow2", "reflink", "copy"
 
-  // Makes the overlay `directory`/disk.<ext> over `base`, `size_bytes` large to the guest (at least the
-  // base's own size; 0: the same). On failure nothing is left.
+  // Makes the overlay `directory`/disk.<ext> over `base`, `size_bytes` large to the guest (at least
+  // the base's own size; 0: the same; rounded up to whole sectors of 512 bytes). What is beyond the
+  // base's end reads as zeros: the block device is larger then, the file system in it is not until
+  // something in the guest grows it. On failure nothing is left; kAlreadyExists when there is an
+  // overlay.
   virtual Result<Overlay> Create(const std::string& base, const std::string& directory,
                                  uint64_t size_bytes) = 0;
   // Where Create() put it.
@@ -31,12 +35,20 @@ class Backend {
 };
 
 // By name; kInvalidArgument for an unknown one. "auto" is qcow2, which QEMU always has.
+//   qcow2    a file of the sandbox's own clusters that names its base by a path relative to itself,
+//   so a
+//            whole tree can be moved (https://www.qemu.org/docs/master/interop/qcow2.html)
+//   reflink  a whole raw file that shares its blocks with the base; kUnimplemented with the remedy
+//   where
+//            the file system cannot (xfs and btrfs can)
+//   copy     a whole raw file, with the base's holes kept
 Result<std::unique_ptr<Backend>> MakeBackend(const std::string& name);
 
 // The disk space that a file or folder really takes: allocated blocks times 512; 0 when absent.
 uint64_t AllocatedBytes(const std::string& path);
 
-// Copies a file with its holes (reflink where the file system can, else SEEK_DATA).
+// Copies a file with its holes (reflink where the file system can, else SEEK_DATA). `to` must not
+// exist; it gets mode 0600. On failure it is not left.
 Status CopySparse(const std::string& from, const std::string& to);
 
 }  // namespace wrenn::disk

@@ -1,0 +1,154 @@
+#include "disk/backend.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "base/io.h"
+#include "disk/qcow2.h"
+#include "disk/sparse_copy.h"
+#include "os/files.h"
+
+namespace wrenn::disk {
+namespace {
+
+struct Base {
+  UniqueFd fd;
+  uint64_t size = 0;  // that the guest shall see
+};
+
+// Opens the base image and decides the overlay's size.
+Result<Base> OpenBase(const std::string& path, uint64_t wanted) {
+  Base base;
+  base.fd.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!base.fd) return Fail(ErrnoError("cannot open base image '" + path + "'"));
+  struct stat info;
+  if (::fstat(base.fd.get(), &info) < 0) return Fail(ErrnoError("cannot read '" + path + "'"));
+  const auto own = static_cast<uint64_t>(info.st_size);
+  if (wanted != 0 && wanted < own) {
+    return Fail(Code::kInvalidArgument,
+                "a disk of {} bytes is smaller than the template's, which has {}", wanted, own);
+  }
+  base.size = (std::max(wanted, own) + 511) / 512 * 512;
+  return base;
+}
+
+// The base's name as seen from the overlay's folder.
+Result<std::string> RelativeName(const std::string& base, const std::string& directory) {
+  std::error_code error;
+  const auto from = std::filesystem::canonical(directory, error);
+  if (error) return Fail(ErrnoError("cannot resolve '" + directory + "'", error.value()));
+  const auto to = std::filesystem::canonical(base, error);
+  if (error) return Fail(ErrnoError("cannot resolve '" + base + "'", error.value()));
+  // "./" because QEMU takes what is before a ':' in the first part of a name for a protocol.
+  const std::string name = to.lexically_relative(from).string();
+  return name.starts_with("..") ? name : "./" + name;
+}
+
+class FileBackend : public Backend {
+ public:
+  Overlay Locate(const std::string& directory) const override {
+    const bool raw = format() == Format::kRaw;
+    return {directory + (raw ? "/disk.raw" : "/disk.qcow2"), format()};
+  }
+
+  Status Remove(const std::string& directory) override {
+    const std::string path = Locate(directory).path;
+    if (::unlink(path.c_str()) < 0 && errno != ENOENT) {
+      return Fail(ErrnoError("cannot remove '" + path + "'"));
+    }
+    return {};
+  }
+
+  Result<Overlay> Create(const std::string& base, const std::string& directory,
+                         uint64_t size_bytes) override {
+    ASSIGN_OR_RETURN(const Base opened, OpenBase(base, size_bytes));
+    const Overlay overlay = Locate(directory);
+    ASSIGN_OR_RETURN(NewFile file, NewFile::Make(overlay.path));
+    RETURN_IF_ERROR(Fill(file, opened, base, directory));
+    file.Keep();
+    return overlay;
+  }
+
+ protected:
+  virtual Format format() const { return Format::kRaw; }
+  virtual Status Fill(NewFile& file, const Base& base, const std::string& base_path,
+                      const std::string& directory) = 0;
+
+  static Status SetSize(NewFile& file, uint64_t size) {
+    if (::ftruncate(file.fd(), static_cast<off_t>(size)) < 0) {
+      return Fail(ErrnoError("cannot size '" + file.path() + "'"));
+    }
+    return {};
+  }
+};
+
+class Qcow2Backend final : public FileBackend {
+ public:
+  const char* name() const override { return "qcow2"; }
+
+ protected:
+  Format format() const override { return Format::kQcow2; }
+  Status Fill(NewFile& file, const Base& base, const std::string& base_path,
+              const std::string& directory) override {
+    ASSIGN_OR_RETURN(const std::string backing, RelativeName(base_path, directory));
+    ASSIGN_OR_RETURN(const std::string header, MakeQcow2Header(backing, base.size));
+    RETURN_IF_ERROR(WriteAll(file.fd(), header, Deadline::Never()));
+    return SetSize(file, kEmptyQcow2Bytes);
+  }
+};
+
+class ReflinkBackend final : public FileBackend {
+ public:
+  const char* name() const override { return "reflink"; }
+
+ protected:
+  Status Fill(NewFile& file, const Base& base, const std::string&, const std::string&) override {
+    if (auto shared = ShareBlocks(base.fd.get(), file.fd()); !shared) {
+      Error error = std::move(shared.error());
+      if (error.code == Code::kUnimplemented) {
+        error.message +=
+            ": keep images and sandboxes together on xfs or btrfs, or use the disk backend 'qcow2'";
+      }
+      return Fail(std::move(error));
+    }
+    return SetSize(file, base.size);
+  }
+};
+
+class CopyBackend final : public FileBackend {
+ public:
+  const char* name() const override { return "copy"; }
+
+ protected:
+  Status Fill(NewFile& file, const Base& base, const std::string&, const std::string&) override {
+    RETURN_IF_ERROR(CopyData(base.fd.get(), file.fd()));
+    return SetSize(file, base.size);
+  }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> MakeBackend(const std::string& name) {
+  if (name == "auto" || name == "qcow2") return std::make_unique<Qcow2Backend>();
+  if (name == "reflink") return std::make_unique<ReflinkBackend>();
+  if (name == "copy") return std::make_unique<CopyBackend>();
+  return Fail(Code::kInvalidArgument,
+              "unknown disk backend '{}': it must be auto, qcow2, reflink or copy", name);
+}
+
+uint64_t AllocatedBytes(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) < 0) return 0;
+  uint64_t bytes = static_cast<uint64_t>(info.st_blocks) * 512;
+  if (!S_ISDIR(info.st_mode)) return bytes;
+  if (const auto names = os::ListDirectory(path)) {
+    for (const std::string& name : *names) bytes += AllocatedBytes(path + "/" + name);
+  }
+  return bytes;
+}
+
+}  // namespace wrenn::disk
