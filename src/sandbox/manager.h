@@ -45,6 +45,8 @@ class Lease {
   virtual const store::SandboxRecord& record() const = 0;
   // Notes activity now: for long streams.
   virtual void Touch() = 0;
+  // Memory that the sandbox takes on the host, in bytes (PSS); 0 when unknown.
+  virtual uint64_t HostMemoryBytes() const { return 0; }
 };
 
 // Thread-safe. Every change of a sandbox runs on that sandbox's own executor, one at a time, and is not
