@@ -9,11 +9,6 @@ constexpr size_t kMaxChunkLine = 1024;
 }
 
 Result<uint64_t> BodyReader::ReadChunkSize(Deadline deadline) {
-  if (!first_chunk_) {
-    ASSIGN_OR_RETURN(const std::string end, stream_->ReadThrough("\r\n", 2, deadline));
-    if (end != "\r\n") return Fail(Code::kInvalidArgument, "malformed HTTP: bad chunk end");
-  }
-  first_chunk_ = false;
   ASSIGN_OR_RETURN(const std::string line, stream_->ReadThrough("\r\n", kMaxChunkLine, deadline));
   if (line.empty()) return Fail(Code::kUnavailable, "the connection was closed within a body");
   // Extensions behind ';' are allowed and mean nothing to us.
@@ -64,6 +59,12 @@ Result<size_t> BodyReader::Read(std::span<char> out, Deadline deadline) {
   if (got == 0) return Fail(Code::kUnavailable, "the connection was closed within a body");
   left_ -= got;
   if (left_ == 0 && length_.kind == BodyLength::Kind::kFixed) done_ = true;
+  if (left_ == 0 && length_.kind == BodyLength::Kind::kChunked) {
+    // The chunk's end is taken with its last byte, so that a stream with nothing to read but this
+    // never looks as if there were more.
+    ASSIGN_OR_RETURN(const std::string end, stream_->ReadThrough("\r\n", 2, deadline));
+    if (end.empty()) return Fail(Code::kUnavailable, "the connection was closed within a body");
+  }
   return got;
 }
 

@@ -17,6 +17,8 @@ class BodyReader {
 
   // Sends this before the first read: the answer to "Expect: 100-continue".
   void SetPrelude(std::string prelude) { prelude_ = std::move(prelude); }
+  // Whether that was not sent yet: the other side holds its body back.
+  bool HasPrelude() const { return !prelude_.empty(); }
 
   // At least one byte; 0 at the body's proper end. A stream that ends too early is kUnavailable.
   Result<size_t> Read(std::span<char> out, Deadline deadline);
@@ -36,7 +38,6 @@ class BodyReader {
   BodyLength length_;
   uint64_t left_ = 0;  // of the fixed body, or of the chunk
   bool done_ = true;
-  bool first_chunk_ = true;
   std::string prelude_;
 };
 

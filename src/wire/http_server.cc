@@ -10,11 +10,26 @@
 namespace wrenn::wire {
 namespace {
 
-// What is read and thrown away of a request's body that its handler left, to keep the connection.
+// What is read and thrown away of a request's body that its handler left: so much to keep the
+// connection, and so much more for a client that reads no answer before it has sent everything.
 constexpr size_t kDrainLimit = 256 << 10;
+constexpr size_t kLingerLimit = 64 << 20;
+constexpr Deadline::Duration kLingerTime{5'000};
 constexpr std::string_view kOverloaded =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n"
     "Retry-After: 1\r\n\r\n";
+
+// Reads and throws away until the body's end; false at the limit or when it breaks.
+bool Discard(BodyReader& body, size_t limit, Deadline deadline) {
+  char buffer[16 << 10];
+  for (size_t total = 0; total < limit;) {
+    const auto got = body.Read(buffer, deadline);
+    if (!got) return false;
+    if (*got == 0) return true;
+    total += *got;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -163,9 +178,18 @@ bool HttpServer::ServeRequest(ByteStream& stream) {
     exchange.CloseAfter();
     [[maybe_unused]] auto sent = exchange.Respond(500, "text/plain", "internal error\n");
   }
-  if (exchange.unfinished_ || !exchange.KeepsAlive()) return false;
-  if (exchange.body_.done()) return true;
-  return exchange.body_.ReadAll(kDrainLimit, Deadline::After(options_.head_limit)).has_value();
+  if (exchange.unfinished_ || exchange.upgraded_) return false;
+  BodyReader& rest = exchange.body_;
+  if (rest.done()) return exchange.KeepsAlive();
+  if (rest.HasPrelude()) return false;  // the client holds the body back and need not send it now
+  if (Discard(rest, kDrainLimit, Deadline::After(options_.head_limit))) {
+    return exchange.KeepsAlive();
+  }
+  // Closing a socket that has unread bytes resets the connection, and the client might lose the
+  // answer: so say that it is over, and let it finish (RFC 9112 section 9.6).
+  ::shutdown(stream.fd(), SHUT_WR);
+  Discard(rest, kLingerLimit, Deadline::After(kLingerTime));
+  return false;
 }
 
 void HttpServer::Stop() {

@@ -46,6 +46,8 @@ class Exchange {
   ByteStream& Upgrade() {
     close_ = true;
     answered_ = true;
+    upgraded_ = true;
+    status_ = 101;
     return stream_;
   }
 
@@ -74,6 +76,7 @@ class Exchange {
   bool answered_ = false;
   bool unfinished_ = false;
   bool close_ = false;
+  bool upgraded_ = false;
 };
 
 class HttpServer {
