@@ -62,8 +62,12 @@ Result<size_t> BodyReader::Read(std::span<char> out, Deadline deadline) {
   if (left_ == 0 && length_.kind == BodyLength::Kind::kChunked) {
     // The chunk's end is taken with its last byte, so that a stream with nothing to read but this
     // never looks as if there were more.
-    ASSIGN_OR_RETURN(const std::string end, stream_->ReadThrough("\r\n", 2, deadline));
-    if (end.empty()) return Fail(Code::kUnavailable, "the connection was closed within a body");
+    const auto end = stream_->ReadThrough("\r\n", 2, deadline);
+    if (!end && end.error().code == Code::kOutOfRange) {
+      return Fail(Code::kInvalidArgument, "malformed HTTP: bad chunk end");
+    }
+    if (!end) return Fail(end.error());
+    if (end->empty()) return Fail(Code::kUnavailable, "the connection was closed within a body");
   }
   return got;
 }
