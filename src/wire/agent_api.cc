@@ -12,6 +12,21 @@ constexpr std::array<std::string_view, 4> kFileTypes = {"FILE_TYPE_UNSPECIFIED",
 constexpr std::array<std::string_view, 6> kEventTypes = {
     "EVENT_TYPE_UNSPECIFIED", "EVENT_TYPE_CREATE", "EVENT_TYPE_WRITE",
     "EVENT_TYPE_REMOVE",      "EVENT_TYPE_RENAME", "EVENT_TYPE_CHMOD"};
+
+struct SignalRow {
+  Signal signal;
+  std::string_view name;
+};
+constexpr std::array<SignalRow, 7> kSignals = {{
+    {Signal::kHup, "SIGNAL_SIGHUP"},
+    {Signal::kInt, "SIGNAL_SIGINT"},
+    {Signal::kQuit, "SIGNAL_SIGQUIT"},
+    {Signal::kKill, "SIGNAL_SIGKILL"},
+    {Signal::kUsr1, "SIGNAL_SIGUSR1"},
+    {Signal::kUsr2, "SIGNAL_SIGUSR2"},
+    {Signal::kTerm, "SIGNAL_SIGTERM"},
+}};
+
 constexpr uint32_t kMaxUint32 = UINT32_MAX;
 constexpr int64_t kMaxTerminalSide = UINT16_MAX;
 
@@ -410,39 +425,22 @@ Result<InitReply> DecodeInitReply(const json::object& object) {
 }
 
 std::string_view SignalName(Signal signal) {
-  switch (signal) {
-    case Signal::kHup:
-      return "SIGNAL_SIGHUP";
-    case Signal::kInt:
-      return "SIGNAL_SIGINT";
-    case Signal::kQuit:
-      return "SIGNAL_SIGQUIT";
-    case Signal::kKill:
-      return "SIGNAL_SIGKILL";
-    case Signal::kUsr1:
-      return "SIGNAL_SIGUSR1";
-    case Signal::kUsr2:
-      return "SIGNAL_SIGUSR2";
-    case Signal::kTerm:
-      return "SIGNAL_SIGTERM";
-    case Signal::kUnspecified:
-      break;
+  for (const SignalRow& row : kSignals) {
+    if (row.signal == signal) return row.name;
   }
   return "SIGNAL_UNSPECIFIED";
 }
 
 Result<Signal> DecodeSignal(const json::value& value) {
-  for (const Signal signal : {Signal::kTerm, Signal::kKill, Signal::kInt, Signal::kHup,
-                              Signal::kQuit, Signal::kUsr1, Signal::kUsr2}) {
-    if (const auto* text = value.if_string();
-        text && std::string_view(*text) == SignalName(signal)) {
-      return signal;
+  for (const SignalRow& row : kSignals) {
+    if (const auto* text = value.if_string(); text && std::string_view(*text) == row.name) {
+      return row.signal;
     }
-    if (const auto* number = value.if_int64(); number && *number == static_cast<int>(signal)) {
-      return signal;
+    if (const auto* number = value.if_int64(); number && *number == static_cast<int>(row.signal)) {
+      return row.signal;
     }
   }
-  return Fail(Code::kInvalidArgument, "signal must be SIGNAL_SIGTERM, SIGNAL_SIGKILL or another that is known");
+  return Fail(Code::kInvalidArgument, "unknown signal {}", json::serialize(value));
 }
 
 }  // namespace wrenn::wire
