@@ -1,17 +1,19 @@
 // Mux: many byte streams over one, by HTTP/2 CONNECT (RFC 9113 section 8.5) with nghttp2.
 //
-// Used over a virtio-serial port, which is one reliable byte stream that outlives both of its users: the
-// host's process may be killed and come back, and a restored guest remembers a session that its new
-// host never had. So a session begins with a hand-shake that no earlier session can survive or imitate:
+// Used over a virtio-serial port, which is one reliable byte stream that outlives both of its
+// users: the host's process may be killed and come back, and a restored guest remembers a session
+// that its new host never had. So a session begins with a hand-shake that no earlier session can
+// survive or imitate:
 //   host:  more 0xFF bytes than the largest HTTP/2 frame (whatever frame was cut short ends within
 //          them, and as a frame header they are an oversized length, which ends the session), then
 //          kHelloMagic and 16 random bytes;
-//   guest: on the end of a session looks for the magic, and answers kHelloReply and the same 16 bytes;
-//   host:  drops everything up to that answer.
+//   guest: on the end of a session looks for the magic, and answers kHelloReply and the same 16
+//   bytes; host:  drops everything up to that answer.
 // Then both speak HTTP/2 from the connection preface on: the host as client, the guest as server.
 //
-// Each stream is handed out as one end of a unix socket pair: whoever holds it needs to know nothing of
-// the mux, and back pressure is the kernel's: a stream's window opens as its socket is drained.
+// Each stream is handed out as one end of a unix socket pair: whoever holds it needs to know
+// nothing of the mux, and back pressure is the kernel's: a stream's window opens as its socket is
+// drained.
 #pragma once
 
 #include <functional>
@@ -25,18 +27,18 @@ class Mux {
  public:
   virtual ~Mux() = default;
 
-  // A new stream to a port of the other side (host side only). kUnavailable when the session has ended,
-  // or the guest refuses because nothing listens on that port there.
+  // A new stream to a port of the other side (host side only). kUnavailable when the session has
+  // ended, or the guest refuses because nothing listens on that port there.
   virtual Result<UniqueFd> Connect(uint16_t port, Deadline deadline) = 0;
 
   // Whether the session is alive. When it ends all its streams break (ECONNRESET or EOF).
   virtual bool alive() const = 0;
 };
 
-// The host's side over a connected, non-blocking socket: does the hand-shake (waiting for the guest to
-// answer until the deadline), then runs the session on a thread of its own until the socket ends or the
-// object is destroyed. Before the guest's program runs there is no answer: so this is how its being
-// ready is waited for.
+// The host's side over a connected, non-blocking socket: does the hand-shake (waiting for the guest
+// to answer until the deadline), then runs the session on a thread of its own until the socket ends
+// or the object is destroyed. Before the guest's program runs there is no answer: so this is how
+// its being ready is waited for.
 Result<std::unique_ptr<Mux>> ConnectMux(UniqueFd transport, Deadline deadline);
 
 // The guest's side: runs session after session over `transport` on the calling thread, until `stop`
