@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,20 +12,13 @@
 #include "base/result.h"
 #include "disk/backend.h"
 #include "os/paths.h"
+#include "sandbox/limits.h"
+#include "sandbox/observer.h"
 #include "store/store.h"
 #include "template/catalogue.h"
 #include "vmm/machine.h"
 
 namespace wrenn::sandbox {
-
-// What one host gives to all its sandboxes together; 0: no limit.
-struct Limits {
-  int max_sandboxes = 0;
-  int64_t max_memory_mb = 0;
-  int max_vcpus = 0;
-  int64_t max_disk_mb = 0;
-  int max_parallel_starts = 0;
-};
 
 struct CreateRequest {
   std::string template_name = "minimal";
@@ -37,41 +31,51 @@ struct CreateRequest {
   std::map<std::string, std::string> metadata;
 };
 
-// A running sandbox in use: keeps it from being idle while held, and notes the activity.
+// A running sandbox in use: as long as a lease is held the sandbox is not idle, however quiet it
+// is; its idle time begins when the last lease goes. So a lease is held for as long as a client is
+// attached (a request, a stream, a terminal, a proxied connection). A process in the guest that
+// nobody is attached to does not count. A lease does not keep the sandbox alive: when it ends,
+// calls to its agent fail with kUnavailable.
 class Lease {
  public:
   virtual ~Lease() = default;
   virtual agent::Client& agent() = 0;
+  // As it was when the lease was taken.
   virtual const store::SandboxRecord& record() const = 0;
-  // Notes activity now: for long streams.
+  // Notes activity now, so that long streams show in last_active_at.
   virtual void Touch() = 0;
   // Memory that the sandbox takes on the host, in bytes (PSS); 0 when unknown.
   virtual uint64_t HostMemoryBytes() const { return 0; }
 };
 
-// Thread-safe. Every change of a sandbox runs on that sandbox's own executor, one at a time, and is not
-// bound to the caller: a caller that goes away leaves nothing half-built.
+// Thread-safe. Every change of a sandbox runs on that sandbox's own executor, one at a time, and is
+// not bound to the caller: a caller that goes away leaves nothing half-built.
 class Manager {
  public:
   virtual ~Manager() = default;
 
-  // Brings records and what really runs together after a start: running machines are adopted, half-made
-  // things removed, ended ones recorded with a reason, folders without a record deleted.
+  // Brings records and what really runs together after a start, before anything else is called:
+  // running machines are adopted, half-made things removed, ended ones recorded with a reason,
+  // folders without a record deleted. What goes wrong with one sandbox is recorded with it and does
+  // not fail the call.
   virtual Status Recover() = 0;
 
-  // Makes a sandbox and returns when its agent has answered. kNotFound: no such template;
+  // Makes a sandbox and returns when its agent has answered and all was recorded. When it fails
+  // nothing is left of it. kInvalidArgument: a value out of range; kNotFound: no such template;
   // kResourceExhausted: a limit of this host.
   virtual Result<store::SandboxRecord> Create(const std::string& tenant, CreateRequest request) = 0;
   virtual Result<store::SandboxRecord> Get(const std::string& tenant, const std::string& id) = 0;
   virtual Result<std::vector<store::SandboxRecord>> List(const std::string& tenant) = 0;
 
-  // Ends it in order (the guest shuts down; killed after a while) and keeps its record and console.
+  // Ends it in order (the guest shuts down; killed after a while) and keeps its record and console
+  // for some time (ManagerConfig::ended_retention). Harmless when it has ended already.
   virtual Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
                                             const std::string& reason) = 0;
-  // Ends it at once and removes everything of it.
+  // Ends it at once, also in the middle of its start, and removes everything of it. An error means
+  // that something is left; the call may be repeated.
   virtual Status Destroy(const std::string& tenant, const std::string& id) = 0;
 
-  // Resets the idle timer; with a timeout, changes it too.
+  // Resets the idle timer; with a timeout, changes it too. kAborted when it does not run.
   virtual Result<store::SandboxRecord> Ping(const std::string& tenant, const std::string& id,
                                             std::optional<int64_t> timeout_sec) = 0;
 
@@ -81,9 +85,11 @@ class Manager {
   // What the guest wrote to its console, the last `limit` bytes.
   virtual Result<std::string> Console(const std::string& tenant, const std::string& id,
                                       size_t limit) = 0;
+  // The last lines of its journal, oldest first.
   virtual Result<std::vector<store::EventRecord>> Events(const std::string& tenant,
                                                          const std::string& id) = 0;
 
+  // What is reserved now.
   struct Totals {
     int sandboxes = 0;
     int64_t memory_mb = 0;
@@ -93,20 +99,34 @@ class Manager {
   virtual Totals totals() const = 0;
   virtual const vmm::EngineInfo& engine() const = 0;
 
-  // Stops background work. Sandboxes go on running and are adopted by the next start, unless
-  // `stop_sandboxes`: then all are stopped, in parallel.
+  // Ends the work: new calls fail with kUnavailable, starts in progress are undone. Sandboxes go on
+  // running and are adopted by the next start, unless `stop_sandboxes`: then all are stopped, in
+  // parallel, and those that have not ended at the deadline are killed. Leases must be gone before
+  // the manager is destroyed.
   virtual void Shutdown(bool stop_sandboxes, Deadline deadline) = 0;
 };
 
 struct ManagerConfig {
   os::Paths paths;
-  Limits limits;
+  Limits limits = DefaultLimits();
   std::string disk_backend = "auto";
+  // From the VMM's start to the agent's answer.
   std::chrono::milliseconds boot_limit{120'000};
+  // For the guest's own shutdown, before it is killed.
+  std::chrono::milliseconds stop_limit{10'000};
+  // For the agent of an adopted machine to answer.
+  std::chrono::milliseconds adopt_limit{30'000};
+  // How long records and consoles of ended sandboxes are kept.
+  std::chrono::milliseconds ended_retention{std::chrono::hours(24)};
+  // How long activity is kept in memory before it is stored.
+  std::chrono::milliseconds activity_interval{5'000};
+  // Told what happens; may be empty.
+  Observer observer;
 };
 
-// None of the references is owned; all must outlive the manager.
-std::unique_ptr<Manager> MakeManager(ManagerConfig config, store::Store& store,
-                                     template_::Catalogue& catalogue, vmm::Engine& engine);
+// None of the references is owned; all must outlive the manager. kInvalidArgument for an unknown
+// disk backend.
+Result<std::unique_ptr<Manager>> MakeManager(ManagerConfig config, store::Store& store,
+                                             template_::Catalogue& catalogue, vmm::Engine& engine);
 
 }  // namespace wrenn::sandbox

@@ -1,0 +1,29 @@
+// Limits: what one host gives to its sandboxes.
+#pragma once
+
+#include <cstdint>
+
+namespace wrenn::sandbox {
+
+// 0 means no limit, throughout.
+struct Limits {
+  // For all sandboxes together.
+  int max_sandboxes = 0;
+  int64_t max_memory_mb = 0;
+  int max_vcpus = 0;
+  int64_t max_disk_mb = 0;  // the disks' sizes as their guests see them; they take what is written
+  // For each.
+  int max_sandbox_vcpus = 0;
+  int64_t max_sandbox_disk_mb = 0;
+  // How many start at the same time; the others wait for their turn.
+  int max_parallel_starts = 0;
+  // No sandbox is started when the file system has less than this left.
+  int64_t min_free_disk_mb = 0;
+};
+
+// What this host can bear: 85 % of its memory (or of what its control group allows), 8 virtual CPUs
+// per CPU, as many starts at once as CPUs (at least 2), 512 MiB of disk left free, no limit of disk
+// sizes.
+Limits DefaultLimits();
+
+}  // namespace wrenn::sandbox
