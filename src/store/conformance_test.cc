@@ -255,6 +255,7 @@ TEST_P(StoreConformanceTest, ATemplateIsReplacedInOneStep) {
   foreign.tenant = "other";
   EXPECT_TRUE(store_->PutTemplate(foreign, false));
   EXPECT_THAT(Ids(store_->ListTemplates("default")), ElementsAre("tp-2"));
+  EXPECT_THAT(Ids(store_->ListAllTemplates()), testing::UnorderedElementsAre("tp-2", "tp-3"));
 
   ASSERT_TRUE(store_->RemoveTemplate("default", "base"));
   EXPECT_EQ(CodeOf(store_->RemoveTemplate("default", "base")), Code::kNotFound);

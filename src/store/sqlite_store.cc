@@ -264,6 +264,13 @@ class SqliteStore final : public Store {
     });
   }
 
+  Result<std::vector<TemplateRecord>> ListAllTemplates() override {
+    return db_->Read([&] {
+      Query query(db_->Prepare("SELECT " TEMPLATE_COLUMNS " FROM templates ORDER BY created_at, id"));
+      return ReadAll(query, ReadTemplate);
+    });
+  }
+
   Status RemoveTemplate(const std::string& tenant, const std::string& name) override {
     return db_->Write([&]() -> Status {
       Query remove(db_->Prepare("DELETE FROM templates WHERE tenant = ? AND name = ?"));

@@ -135,6 +135,7 @@ class Store {
   virtual Result<TemplateRecord> FindTemplate(const std::string& tenant,
                                               const std::string& name) = 0;
   virtual Result<std::vector<TemplateRecord>> ListTemplates(const std::string& tenant) = 0;
+  virtual Result<std::vector<TemplateRecord>> ListAllTemplates() = 0;  // of all tenants
   virtual Status RemoveTemplate(const std::string& tenant, const std::string& name) = 0;
 
   virtual Status AddKey(const KeyRecord& record) = 0;
