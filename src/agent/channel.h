@@ -27,8 +27,8 @@ class Channel {
 // Plain TCP: an agent that listens on `address`:`agent_port`; other ports on the same address.
 std::unique_ptr<Channel> MakeTcpChannel(std::string address, uint16_t agent_port);
 
-// Multiplexed virtio-serial: one unix socket per lane, each with a Mux made at its first use and made
-// anew when its session has ended. Interactive and bulk path may be the same file.
+// Multiplexed virtio-serial: one unix socket per lane, each with a Mux made at its first use and
+// made anew when its session has ended. Interactive and bulk path may be the same file.
 std::unique_ptr<Channel> MakeMuxChannel(std::string interactive_path, std::string bulk_path);
 
 }  // namespace wrenn::agent

@@ -17,13 +17,14 @@ namespace wrenn::agent {
 // The events of one running process, as they come. Destroying it leaves the process running.
 class ProcessStream {
  public:
-  ProcessStream(std::unique_ptr<wire::HttpClient> http) : http_(std::move(http)) {}
+  explicit ProcessStream(std::unique_ptr<wire::HttpClient> http) : http_(std::move(http)) {}
 
   // The next event; nothing at the stream's proper end. A broken stream (the sandbox ended) is
-  // kUnavailable. The deadline is for this wait alone.
+  // kUnavailable. The deadline is for this wait alone: after kDeadlineExceeded one can wait again.
   Result<std::optional<wire::ProcessEvent>> Next(Deadline deadline);
 
-  // Readable when Next() would not wait, to poll beside other descriptors. Check HasBuffered() first.
+  // Readable when Next() would not wait, to poll beside other descriptors. Check HasBuffered()
+  // first.
   int fd() const { return http_->stream().fd(); }
   bool HasBuffered() const { return http_->stream().HasBuffered(); }
 
@@ -38,13 +39,15 @@ struct Download {
   std::optional<uint64_t> length;          // of the body, when known
 };
 
-// An upload in progress: Write() the bytes, then Finish(). Dropped before, the guest keeps the old file
-// or none.
+// An upload in progress: Write() the bytes, then Finish(). Dropped before its last byte, the guest
+// keeps the old file or none.
 class Upload {
  public:
   Upload(std::unique_ptr<wire::HttpClient> http, wire::BodyWriter writer)
       : http_(std::move(http)), writer_(writer) {}
+  // Fails with the agent's own error when it has refused the rest (no space left, say).
   Status Write(std::string_view data, Deadline deadline);
+  // Returns when the file is in its place.
   Status Finish(Deadline deadline);
 
  private:
@@ -52,9 +55,12 @@ class Upload {
   wire::BodyWriter writer_;
 };
 
+// The changes below a watched folder, as they come.
 class WatchStream {
  public:
-  WatchStream(std::unique_ptr<wire::HttpClient> http) : http_(std::move(http)) {}
+  explicit WatchStream(std::unique_ptr<wire::HttpClient> http) : http_(std::move(http)) {}
+
+  // As ProcessStream::Next().
   Result<std::optional<wire::FileEvent>> Next(Deadline deadline);
 
  private:
@@ -66,14 +72,17 @@ struct As {
   std::string user;
 };
 
-// Speaks to one agent. Thread-safe: each call takes a connection of its own, kept and used again. Errors
-// of the agent come back with its code and message; a guest that cannot be reached is kUnavailable.
+// Speaks to one agent. Thread-safe: each call takes a connection of its own, kept and used again.
+// Errors of the agent come back with its code and message; a guest that cannot be reached is
+// kUnavailable, an answer that makes no sense kInternal.
 class Client {
  public:
   Client(std::shared_ptr<Channel> channel, std::string token);
 
   // The step after boot or restore. Also changes the token that later calls use.
   Result<wire::InitReply> Init(const wire::InitRequest& request, Deadline deadline);
+  // Makes the guest shut down in order. Returns when it has begun.
+  Status Shutdown(Deadline deadline);
   Status Health(Deadline deadline);
   Result<wire::GuestMetrics> Metrics(Deadline deadline);
 
@@ -95,13 +104,14 @@ class Client {
   Status Resize(const wire::ProcessSelector& process, wire::PtySize size, Deadline deadline);
 
   Result<wire::EntryInfo> Stat(const std::string& path, const As& as, Deadline deadline);
-  Result<std::vector<wire::EntryInfo>> ListDir(const std::string& path, uint32_t depth, const As& as,
-                                               Deadline deadline);
+  Result<std::vector<wire::EntryInfo>> ListDir(const std::string& path, uint32_t depth,
+                                               const As& as, Deadline deadline);
   Result<wire::EntryInfo> MakeDir(const std::string& path, const As& as, Deadline deadline);
   Result<wire::EntryInfo> Move(const std::string& from, const std::string& to, const As& as,
                                Deadline deadline);
   Status Remove(const std::string& path, const As& as, Deadline deadline);
-  Result<WatchStream> Watch(const std::string& path, bool recursive, const As& as, Deadline deadline);
+  Result<WatchStream> Watch(const std::string& path, bool recursive, const As& as,
+                            Deadline deadline);
 
   // Files over the bulk lane. `range` is an HTTP Range header value or empty.
   Result<Download> Read(const std::string& path, const std::string& range, const As& as,
@@ -112,17 +122,39 @@ class Client {
   Channel& channel() { return *channel_; }
 
  private:
-  Result<std::unique_ptr<wire::HttpClient>> TakeConnection(Lane lane, bool fresh, Deadline deadline);
-  void ReturnConnection(Lane lane, std::unique_ptr<wire::HttpClient> http);
-  wire::RequestHead MakeHead(std::string method, std::string target, const As& as);
+  // Whether a call may be made twice, when the first one broke with nobody knowing how far it came.
+  enum class Repeat { kNever, kHarmless };
+  enum class Method { kGet, kPost };
+
+  struct Connection {
+    std::unique_ptr<wire::HttpClient> http;
+    bool kept = false;  // was used before
+  };
+  Result<Connection> Take(Lane lane, Deadline deadline);
+  Result<Connection> TakeNew(Lane lane, Deadline deadline);
+  void Return(Lane lane, std::unique_ptr<wire::HttpClient> http);
+
+  wire::RequestHead MakeHead(Method method, std::string target, const As& as);
+  // One request with a small body and a small answer, which is the result. An answer that says
+  // failure is the error.
+  Result<std::string> Exchange(const wire::RequestHead& head, std::string_view body, Repeat repeat,
+                               Deadline deadline);
   // One unary Connect call; the reply's JSON object.
   Result<json::object> Call(std::string_view method, const json::object& request, const As& as,
-                            Deadline deadline);
+                            Repeat repeat, Deadline deadline);
+  Result<wire::EntryInfo> CallForEntry(std::string_view method, const json::object& request,
+                                       const As& as, Repeat repeat, Deadline deadline);
+  // Opens a server stream of the Connect protocol; its messages follow.
+  Result<std::unique_ptr<wire::HttpClient>> OpenStream(std::string_view method,
+                                                       const json::object& request, const As& as,
+                                                       std::chrono::milliseconds timeout,
+                                                       Deadline deadline);
+  Result<Started> AwaitStarted(std::unique_ptr<wire::HttpClient> http, Deadline deadline);
 
   std::shared_ptr<Channel> channel_;
   std::mutex mutex_;
   std::string token_;
-  std::vector<std::unique_ptr<wire::HttpClient>> idle_[2];  // by lane
+  std::vector<std::unique_ptr<wire::HttpClient>> idle_[2];  // by lane, the last used at the back
 };
 
 }  // namespace wrenn::agent

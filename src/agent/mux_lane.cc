@@ -1,0 +1,86 @@
+#include "agent/mux_lane.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "wire/sockets.h"
+
+namespace wrenn::agent {
+namespace {
+
+tl::unexpected<Error> Closed() {
+  return Fail(Code::kUnavailable, "the connection to the guest is closed");
+}
+
+// Whatever keeps a guest from being reached is one thing to callers; only time-outs stay apart.
+Error AsUnreachable(Error error) {
+  if (error.code != Code::kDeadlineExceeded) error.code = Code::kUnavailable;
+  return error;
+}
+
+}  // namespace
+
+Result<UniqueFd> MuxLane::Connect(uint16_t port, Deadline deadline) {
+  for (;;) {
+    ASSIGN_OR_RETURN(const Session session, Take(deadline));
+    auto stream = session.mux->Connect(port, deadline);
+    // A session that was dead without our knowing is made anew; one that dies at once is an error.
+    if (stream || session.fresh || session.mux->alive()) return stream;
+  }
+}
+
+Result<MuxLane::Session> MuxLane::Take(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (closed_) return Closed();
+    if (mux_ && mux_->alive()) return Session{mux_, false};
+    if (!making_) break;
+    if (deadline.IsNever()) {
+      changed_.wait(lock);
+    } else if (changed_.wait_until(lock, deadline.when()) == std::cv_status::timeout) {
+      return Fail(Code::kDeadlineExceeded, "the guest's agent did not answer in time");
+    }
+  }
+  making_ = true;
+  auto mux = Make(lock, deadline);
+  making_ = false;
+  changed_.notify_all();
+  if (closed_) return Closed();
+  if (!mux) return Fail(AsUnreachable(std::move(mux.error())));
+  mux_ = std::move(*mux);
+  return Session{mux_, true};
+}
+
+Result<std::shared_ptr<wire::Mux>> MuxLane::Make(std::unique_lock<std::mutex>& lock,
+                                                 Deadline deadline) {
+  // The old session's socket must be closed first: QEMU serves one connection at a time.
+  auto old = std::exchange(mux_, nullptr);
+  lock.unlock();
+  old.reset();
+  auto socket = wire::ConnectUnix(path_, deadline);
+  lock.lock();
+  if (!socket) return Fail(std::move(socket.error()));
+  handshake_.Reset(::fcntl(socket->get(), F_DUPFD_CLOEXEC, 0));
+  if (!handshake_) return Fail(ErrnoError("cannot connect to the guest"));
+  if (closed_) return Closed();
+  lock.unlock();
+  auto mux = wire::ConnectMux(std::move(*socket), deadline);
+  lock.lock();
+  handshake_.Reset();
+  if (!mux) return Fail(std::move(mux.error()));
+  return std::shared_ptr<wire::Mux>(std::move(*mux));
+}
+
+void MuxLane::Close() {
+  std::shared_ptr<wire::Mux> mux;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    if (handshake_) ::shutdown(handshake_.get(), SHUT_RDWR);
+    mux = std::exchange(mux_, nullptr);
+    changed_.notify_all();
+  }
+  if (mux) mux->Close();
+}
+
+}  // namespace wrenn::agent

@@ -1,0 +1,44 @@
+// MuxLane: one virtio-serial port's socket and the mux over it.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/io.h"
+#include "wire/mux.h"
+
+namespace wrenn::agent {
+
+// Makes the session at its first use and anew when it has ended. However many threads want it at
+// once, one makes it and the others wait, each until its own deadline. Thread-safe.
+class MuxLane {
+ public:
+  explicit MuxLane(std::string path) : path_(std::move(path)) {}
+  ~MuxLane() { Close(); }
+
+  Result<UniqueFd> Connect(uint16_t port, Deadline deadline);
+  // Breaks the session, also one that is being made, and refuses new ones.
+  void Close();
+
+ private:
+  struct Session {
+    std::shared_ptr<wire::Mux> mux;
+    bool fresh = false;  // made for this call
+  };
+  Result<Session> Take(Deadline deadline);
+  // Makes a session; `lock` is held on entry and return.
+  Result<std::shared_ptr<wire::Mux>> Make(std::unique_lock<std::mutex>& lock, Deadline deadline);
+
+  const std::string path_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<wire::Mux> mux_;
+  bool making_ = false;
+  bool closed_ = false;
+  UniqueFd
+      handshake_;  // a duplicate of the socket while a session is made, for Close() to break it
+};
+
+}  // namespace wrenn::agent
