@@ -2,9 +2,15 @@
 
 namespace wrenn::wire {
 
-Status HttpClient::Send(RequestHead request, std::string_view body, Deadline deadline) {
-  method_ = request.method;
+void HttpClient::Begin(std::string method) {
+  method_ = std::move(method);
+  response_ = ResponseHead();
+  response_.status = 0;
   body_ = BodyReader();
+}
+
+Status HttpClient::Send(RequestHead request, std::string_view body, Deadline deadline) {
+  Begin(request.method);
   if (!body.empty() || request.method == "POST" || request.method == "PUT") {
     request.fields.Set("Content-Length", std::to_string(body.size()));
   }
@@ -12,15 +18,18 @@ Status HttpClient::Send(RequestHead request, std::string_view body, Deadline dea
   // One system call for head and small body: one packet, one wake-up at the other end.
   const bool small = body.size() <= (64 << 10);
   if (small) text.append(body);
-  RETURN_IF_ERROR(stream_.Write(text, deadline));
-  if (!small) RETURN_IF_ERROR(stream_.Write(body, deadline));
-  return ReadHead(deadline);
+  Status sent = stream_.Write(text, deadline);
+  if (sent && !small) sent = stream_.Write(body, deadline);
+  if (sent) return ReadHead(deadline);
+  // A server that refuses a body may answer and close before it has read all of it.
+  if (sent.error().code != Code::kUnavailable || !ReadHead(deadline)) return sent;
+  broken_ = true;
+  return {};
 }
 
 Result<BodyWriter> HttpClient::StartRequest(RequestHead request, std::optional<uint64_t> length,
                                             Deadline deadline) {
-  method_ = request.method;
-  body_ = BodyReader();
+  Begin(request.method);
   if (length) {
     request.fields.Set("Content-Length", std::to_string(*length));
   } else {
@@ -44,7 +53,7 @@ Status HttpClient::ReadHead(Deadline deadline) {
 }
 
 bool HttpClient::Reusable() const {
-  return body_.done() && response_.status >= 200 && response_.minor_version == 1 &&
+  return !broken_ && body_.done() && response_.status >= 200 && response_.minor_version == 1 &&
          !response_.fields.HasToken("connection", "close") &&
          body_.length().kind != BodyLength::Kind::kUntilClose && !stream_.HasBuffered();
 }

@@ -13,7 +13,8 @@ class HttpClient {
  public:
   explicit HttpClient(UniqueFd connection) : stream_(std::move(connection)) {}
 
-  // Sends a request with a whole body and reads the answer's head.
+  // Sends a request with a whole body and reads the answer's head; also one that came before the
+  // whole body was sent.
   Status Send(RequestHead request, std::string_view body, Deadline deadline);
 
   // Sends the head; the caller then writes the body with the writer (and Finish()es it), then calls
@@ -32,7 +33,10 @@ class HttpClient {
   ByteStream& stream() { return stream_; }
 
  private:
+  void Begin(std::string method);
+
   ByteStream stream_;
+  bool broken_ = false;  // the last request was not sent whole
   std::string method_;
   ResponseHead response_;
   BodyReader body_;

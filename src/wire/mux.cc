@@ -50,9 +50,13 @@ class MuxClient : public Mux {
         thread_([this, first = std::move(received)] { Run(first); }) {}
 
   ~MuxClient() override {
+    Close();
+    thread_.join();
+  }
+
+  void Close() override {
     session_.Stop();
     SignalEventFd(wake_.get());
-    thread_.join();
   }
 
   Result<UniqueFd> Connect(uint16_t port, Deadline deadline) override {

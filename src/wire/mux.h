@@ -33,6 +33,9 @@ class Mux {
 
   // Whether the session is alive. When it ends all its streams break (ECONNRESET or EOF).
   virtual bool alive() const = 0;
+
+  // Ends the session, from any thread; Connect() calls in progress fail. Does not wait.
+  virtual void Close() = 0;
 };
 
 // The host's side over a connected, non-blocking socket: does the hand-shake (waiting for the guest

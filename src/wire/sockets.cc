@@ -68,20 +68,41 @@ Result<UniqueFd> ListenOn(const Address& address, const std::string& name) {
   return fd;
 }
 
-Result<UniqueFd> ConnectTo(const Address& address, const std::string& name, Deadline deadline) {
+Result<UniqueFd> ConnectTcpTo(const Address& address, const std::string& name, Deadline deadline) {
   ASSIGN_OR_RETURN(UniqueFd fd, NewSocket(address.storage.ss_family));
   if (::connect(fd.get(), address.get(), address.size) < 0) {
-    if (errno != EINPROGRESS && errno != EAGAIN) return Fail(ErrnoError("cannot connect to " + name));
-    ASSIGN_OR_RETURN([[maybe_unused]] const short ready, WaitReady(fd.get(), POLLOUT, deadline));
+    if (errno != EINPROGRESS) return Fail(ErrnoError("cannot connect to " + name));
+    auto ready = WaitReady(fd.get(), POLLOUT, deadline);
+    if (!ready) return Fail(ready.error().WithContext("cannot connect to " + name));
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) return Fail(ErrnoError("cannot connect to " + name, error));
   }
-  if (address.storage.ss_family != AF_UNIX) {
-    const int on = 1;
-    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+// A unix socket does not connect in the background: while the listener's queue is full, a
+// non-blocking connect(2) fails and nothing says when to try again. So it blocks, within the
+// deadline (unix(7): SO_SNDTIMEO holds for it), and is made non-blocking afterwards.
+Result<UniqueFd> ConnectUnixTo(const Address& address, const std::string& name, Deadline deadline) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return Fail(ErrnoError("cannot make a socket"));
+  for (;;) {
+    const int left = deadline.PollTimeout();
+    // No time at all would mean no limit.
+    const timeval limit{left / 1000, left > 0 ? left % 1000 * 1000 : 1000};
+    if (left >= 0) ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (::connect(fd.get(), address.get(), address.size) == 0) break;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return Fail(ErrnoError("cannot connect to " + name));
+    if (deadline.HasPassed()) {
+      return Fail(Code::kDeadlineExceeded, "cannot connect to {}: timed out", name);
+    }
   }
+  RETURN_IF_ERROR(SetNonBlocking(fd.get()));
   return fd;
 }
 
@@ -94,7 +115,7 @@ Result<UniqueFd> ListenTcp(const std::string& address, uint16_t port) {
 
 Result<UniqueFd> ConnectTcp(const std::string& address, uint16_t port, Deadline deadline) {
   ASSIGN_OR_RETURN(const Address where, TcpAddress(address, port));
-  return ConnectTo(where, fmt::format("{}:{}", address, port), deadline);
+  return ConnectTcpTo(where, fmt::format("{}:{}", address, port), deadline);
 }
 
 Result<UniqueFd> ListenUnix(const std::string& path) {
@@ -104,7 +125,7 @@ Result<UniqueFd> ListenUnix(const std::string& path) {
 
 Result<UniqueFd> ConnectUnix(const std::string& path, Deadline deadline) {
   ASSIGN_OR_RETURN(const Address where, UnixAddress(path));
-  return ConnectTo(where, "'" + path + "'", deadline);
+  return ConnectUnixTo(where, "'" + path + "'", deadline);
 }
 
 Result<uint16_t> LocalPort(int fd) {
