@@ -1,0 +1,7 @@
+target_link_libraries(wrenn_api PUBLIC OpenSSL::Crypto PRIVATE ${WSLAY_LIBRARY})
+
+# The API's description is part of the program. CMake configures anew when it changes.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/openapi.yaml")
+file(READ "${CMAKE_CURRENT_LIST_DIR}/openapi.yaml" WRENN_OPENAPI)
+configure_file("${CMAKE_CURRENT_LIST_DIR}/embedded.cc.in" "${CMAKE_BINARY_DIR}/api_embedded.cc" @ONLY)
+target_sources(wrenn_api PRIVATE "${CMAKE_BINARY_DIR}/api_embedded.cc")

@@ -1,0 +1,31 @@
+// What needs no key: health, the specification, the reference page.
+#include "api/docs.h"
+#include "api/embedded.h"
+#include "api/handlers.h"
+
+namespace wrenn::api {
+
+Status GetHealth(Context& context) {
+  const vmm::EngineInfo& engine = context.services.manager.engine();
+  return context.RespondJson(200, json::object{{"status", "ok"},
+                                               {"version", context.services.version},
+                                               {"engine",
+                                                {{"name", engine.name},
+                                                 {"version", engine.version},
+                                                 {"acceleration", engine.acceleration},
+                                                 {"explanation", engine.explanation},
+                                                 {"security_boundary", engine.security_boundary},
+                                                 {"user_network", engine.user_network}}}});
+}
+
+Status GetOpenApi(Context& context) {
+  return context.exchange.Respond(200, "application/yaml", kOpenApiYaml);
+}
+
+Status GetDocs(Context& context) {
+  static const DocsPage page = MakeDocsPage();
+  context.exchange.AddField("Content-Security-Policy", page.policy);
+  return context.exchange.Respond(200, "text/html; charset=utf-8", page.html);
+}
+
+}  // namespace wrenn::api

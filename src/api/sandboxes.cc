@@ -1,0 +1,115 @@
+// Sandboxes: create, list, show, end; console, journal, metrics.
+#include "api/handlers.h"
+#include "api/process_request.h"
+#include "api/views.h"
+
+namespace wrenn::api {
+namespace {
+
+// Bounds that keep numbers sane; what this host gives is decided by its limits.
+constexpr int64_t kMaxVcpus = 256;
+constexpr int64_t kMinMemoryMb = 32;
+constexpr int64_t kMaxMemoryMb = 16 << 20;
+constexpr int64_t kMaxDiskMb = 64 << 20;
+constexpr int64_t kMaxTimeoutSec = 366L * 24 * 3600;
+constexpr size_t kMaxMetadataBytes = 64 << 10;
+constexpr int64_t kDefaultLogBytes = 64 << 10;
+constexpr int64_t kMaxLogBytes = 16 << 20;
+
+std::optional<int> ReadSize(JsonReader& reader, std::string_view name, int64_t low, int64_t high) {
+  const auto number = reader.OptionalInt(name, low, high);
+  return number ? std::optional<int>(static_cast<int>(*number)) : std::nullopt;
+}
+
+size_t SizeOf(const std::map<std::string, std::string>& map) {
+  size_t size = 0;
+  for (const auto& [key, value] : map) size += key.size() + value.size();
+  return size;
+}
+
+Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
+  JsonReader reader(object);
+  sandbox::CreateRequest request;
+  request.template_name = reader.String("template", request.template_name);
+  request.vcpus = ReadSize(reader, "vcpus", 1, kMaxVcpus);
+  request.memory_mb = ReadSize(reader, "memory_mb", kMinMemoryMb, kMaxMemoryMb);
+  request.disk_mb = ReadSize(reader, "disk_mb", 1, kMaxDiskMb);
+  request.timeout_sec = reader.Int("timeout_sec", request.timeout_sec, 0, kMaxTimeoutSec);
+  request.egress = reader.Bool("egress");
+  request.envs = reader.StringMap("envs");
+  request.metadata = reader.StringMap("metadata");
+  RETURN_IF_ERROR(reader.FinishStrict());
+  if (SizeOf(request.metadata) > kMaxMetadataBytes) {
+    return Fail(Code::kInvalidArgument, "metadata may have at most {} bytes", kMaxMetadataBytes);
+  }
+  RETURN_IF_ERROR(CheckEnvironment(request.envs));
+  return request;
+}
+
+}  // namespace
+
+Status CreateSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const json::object body, context.ReadJson());
+  ASSIGN_OR_RETURN(sandbox::CreateRequest request, DecodeCreate(body));
+  ASSIGN_OR_RETURN(const store::SandboxRecord record,
+                   context.services.manager.Create(context.tenant, std::move(request)));
+  context.exchange.AddField("Location", "/v1/sandboxes/" + record.id);
+  return context.RespondJson(201, SandboxView(record));
+}
+
+Status ListSandboxes(Context& context) {
+  ASSIGN_OR_RETURN(const auto records, context.services.manager.List(context.tenant));
+  return context.RespondJson(200, ListView(records, SandboxView));
+}
+
+Status GetSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const store::SandboxRecord record,
+                   context.services.manager.Get(context.tenant, context.sandbox_id()));
+  return context.RespondJson(200, SandboxView(record));
+}
+
+Status DeleteSandbox(Context& context) {
+  RETURN_IF_ERROR(context.services.manager.Destroy(context.tenant, context.sandbox_id()));
+  return context.exchange.RespondEmpty(204);
+}
+
+Status StopSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const store::SandboxRecord record,
+                   context.services.manager.Stop(context.tenant, context.sandbox_id(),
+                                                 "stopped on request"));
+  return context.RespondJson(200, SandboxView(record));
+}
+
+Status PingSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const json::object body, context.ReadJson());
+  JsonReader reader(body);
+  const std::optional<int64_t> timeout = reader.OptionalInt("timeout_sec", 0, kMaxTimeoutSec);
+  RETURN_IF_ERROR(reader.FinishStrict());
+  ASSIGN_OR_RETURN(const store::SandboxRecord record,
+                   context.services.manager.Ping(context.tenant, context.sandbox_id(), timeout));
+  return context.RespondJson(200, SandboxView(record));
+}
+
+Status GetLogs(Context& context) {
+  ASSIGN_OR_RETURN(const int64_t limit,
+                   context.IntParam("limit", kDefaultLogBytes, 0, kMaxLogBytes));
+  ASSIGN_OR_RETURN(const std::string console,
+                   context.services.manager.Console(context.tenant, context.sandbox_id(),
+                                                    static_cast<size_t>(limit)));
+  return context.exchange.Respond(200, "text/plain; charset=utf-8", console);
+}
+
+Status GetEvents(Context& context) {
+  ASSIGN_OR_RETURN(const auto events,
+                   context.services.manager.Events(context.tenant, context.sandbox_id()));
+  return context.RespondJson(200, ListView(events, EventView));
+}
+
+Status GetMetrics(Context& context) {
+  ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
+  const auto metrics = lease->agent().Metrics(Deadline::After(Context::kGuestLimit));
+  if (!metrics) return Fail(context.FromGuest(metrics.error()));
+  return context.RespondJson(200, MetricsView(*metrics, lease->HostMemoryBytes()));
+}
+
+}  // namespace wrenn::api

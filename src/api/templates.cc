@@ -1,0 +1,30 @@
+// Templates, also under the name that the source system has for them: snapshots.
+#include "api/handlers.h"
+#include "api/views.h"
+#include "base/id.h"
+
+namespace wrenn::api {
+
+Status ListTemplates(Context& context) {
+  ASSIGN_OR_RETURN(const auto records, context.services.catalogue.List(context.tenant));
+  return context.RespondJson(200, ListView(records, TemplateView));
+}
+
+Status ListSnapshots(Context& context) {
+  const std::string type = context.Param("type");
+  if (!type.empty() && type != "base" && type != "snapshot") {
+    return Fail(Code::kInvalidArgument, "type must be base or snapshot, not '{}'", type);
+  }
+  ASSIGN_OR_RETURN(auto records, context.services.catalogue.List(context.tenant));
+  if (!type.empty()) std::erase_if(records, [&](const auto& record) { return record.type != type; });
+  return context.RespondJson(200, ListView(records, TemplateView));
+}
+
+Status DeleteSnapshot(Context& context) {
+  const std::string& name = context.params.at(0);
+  if (!IsName(name)) return Fail(Code::kNotFound, "no template '{}'", name);
+  RETURN_IF_ERROR(context.services.catalogue.Remove(context.tenant, name));
+  return context.exchange.RespondEmpty(204);
+}
+
+}  // namespace wrenn::api

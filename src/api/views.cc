@@ -1,0 +1,112 @@
+#include "api/views.h"
+
+#include "base/encoding.h"
+
+namespace wrenn::api {
+namespace {
+
+json::object MapView(const std::map<std::string, std::string>& map) {
+  json::object object;
+  for (const auto& [key, value] : map) object[key] = value;
+  return object;
+}
+
+json::array StringsView(const std::vector<std::string>& strings) {
+  return json::array(strings.begin(), strings.end());
+}
+
+void AddTime(json::object& object, std::string_view name, const std::optional<store::Time>& time) {
+  if (time) object[name] = FormatTime(*time);
+}
+
+std::string_view TypeName(wire::FileType type) {
+  switch (type) {
+    case wire::FileType::kFile: return "file";
+    case wire::FileType::kDirectory: return "directory";
+    case wire::FileType::kSymlink: return "symlink";
+    case wire::FileType::kUnspecified: break;
+  }
+  return "other";
+}
+
+}  // namespace
+
+json::object SandboxView(const store::SandboxRecord& record) {
+  json::object object{
+      {"id", record.id},
+      {"status", store::StateName(record.state)},
+      {"template", record.template_name},
+      {"vcpus", record.vcpus},
+      {"memory_mb", record.memory_mb},
+      {"disk_mb", record.disk_mb},
+      {"timeout_sec", record.timeout_sec},
+      {"egress", record.egress},
+      {"engine", record.engine},
+      {"metadata", MapView(record.metadata)},
+      {"created_at", FormatTime(record.created_at)},
+      {"last_updated", FormatTime(record.updated_at)},
+  };
+  if (!record.reason.empty()) object["reason"] = record.reason;
+  AddTime(object, "started_at", record.started_at);
+  AddTime(object, "ended_at", record.ended_at);
+  AddTime(object, "last_active_at", record.last_active_at);
+  if (record.state == store::SandboxState::kRunning && record.timeout_sec > 0) {
+    const store::Time since = record.last_active_at.value_or(record.created_at);
+    AddTime(object, "expires_at", since + std::chrono::seconds(record.timeout_sec));
+  }
+  return object;
+}
+
+json::object EventView(const store::EventRecord& event) {
+  return {{"sequence", event.sequence}, {"time", FormatTime(event.time)},
+          {"kind", event.kind},         {"phase", event.phase},
+          {"message", event.message},   {"details", event.details}};
+}
+
+json::object TemplateView(const store::TemplateRecord& record) {
+  return {{"id", record.id},
+          {"name", record.name},
+          {"type", record.type},
+          {"description", record.description},
+          {"vcpus", record.vcpus},
+          {"memory_mb", record.memory_mb},
+          {"size_bytes", record.size_bytes},
+          {"created_at", FormatTime(record.created_at)}};
+}
+
+json::object ProcessView(const wire::ProcessInfo& info) {
+  json::object object{
+      {"pid", info.pid}, {"cmd", info.config.cmd}, {"args", StringsView(info.config.args)}};
+  if (info.tag) object["tag"] = *info.tag;
+  if (info.config.cwd) object["cwd"] = *info.config.cwd;
+  return object;
+}
+
+json::object EntryView(const wire::EntryInfo& entry) {
+  json::object object{{"name", entry.name},
+                      {"type", TypeName(entry.type)},
+                      {"path", entry.path},
+                      {"size", entry.size},
+                      {"mode", entry.mode},
+                      {"permissions", entry.permissions},
+                      {"owner", entry.owner},
+                      {"group", entry.group},
+                      {"modified_at", FormatTime(entry.modified)}};
+  if (entry.symlink_target) object["symlink_target"] = *entry.symlink_target;
+  return object;
+}
+
+json::object MetricsView(const wire::GuestMetrics& metrics, uint64_t host_memory_bytes) {
+  const std::chrono::system_clock::time_point when{std::chrono::seconds(metrics.timestamp)};
+  return {{"time", FormatTime(when)},
+          {"cpu_count", metrics.cpu_count},
+          {"cpu_used_pct", metrics.cpu_used_pct},
+          {"memory_total_bytes", metrics.mem_total},
+          {"memory_used_bytes", metrics.mem_used},
+          {"memory_cache_bytes", metrics.mem_cache},
+          {"disk_total_bytes", metrics.disk_total},
+          {"disk_used_bytes", metrics.disk_used},
+          {"host_memory_bytes", host_memory_bytes}};
+}
+
+}  // namespace wrenn::api

@@ -1,0 +1,27 @@
+// Records as the API shows them: the schemas of openapi.yaml.
+#pragma once
+
+#include "base/json.h"
+#include "store/store.h"
+#include "wire/agent_api.h"
+
+namespace wrenn::api {
+
+// Without environment variables and tokens, which may be secrets.
+json::object SandboxView(const store::SandboxRecord& record);
+json::object EventView(const store::EventRecord& event);
+json::object TemplateView(const store::TemplateRecord& record);
+json::object ProcessView(const wire::ProcessInfo& info);
+json::object EntryView(const wire::EntryInfo& entry);
+// `host_memory_bytes`: what the sandbox takes of the host's memory.
+json::object MetricsView(const wire::GuestMetrics& metrics, uint64_t host_memory_bytes);
+
+template <typename T, typename View>
+json::array ListView(const std::vector<T>& items, View view) {
+  json::array array;
+  array.reserve(items.size());
+  for (const T& item : items) array.push_back(view(item));
+  return array;
+}
+
+}  // namespace wrenn::api
