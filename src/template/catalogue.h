@@ -16,7 +16,7 @@ namespace wrenn::template_ {
 // A template with its files, ready to be started.
 struct Resolved {
   store::TemplateRecord record;
-  std::string image;      // path of the raw ext4 root file system
+  std::string image;         // path of the raw ext4 root file system
   uint64_t image_bytes = 0;  // its length
   std::string vmlinux;
   std::string initramfs;
@@ -25,37 +25,40 @@ struct Resolved {
 class Catalogue {
  public:
   virtual ~Catalogue() = default;
-  // kNotFound with the remedy ("no template 'x': see 'wrenn template ls', or build it with ..."), also
-  // when its files have vanished.
+  // kNotFound with the remedy ("no template 'x': see 'wrenn template ls', or build it with ..."),
+  // also when its files have vanished.
   virtual Result<Resolved> Find(const std::string& tenant, const std::string& name) = 0;
   virtual Result<std::vector<store::TemplateRecord>> List(const std::string& tenant) = 0;
-  // kAborted when a sandbox still uses its image, naming the sandboxes. Removes files that no template
-  // and no sandbox refers to any more.
+  // kAborted when a sandbox still uses its image, naming the sandboxes. Removes files that no
+  // template and no sandbox refers to any more.
   virtual Status Remove(const std::string& tenant, const std::string& name) = 0;
 };
 
 std::unique_ptr<Catalogue> MakeCatalogue(os::Paths paths, store::Store& store);
 
 struct BuildRequest {
-  std::string name;                  // of the template
-  std::string kind = "debian";       // "minimal" (busybox) or "debian"
-  std::string package_file;          // for debian: a list of packages; empty: the built-in base list
-  int disk_mb = 0;                   // size of the file system; 0: what it needs and room to work
+  std::string name;             // of the template
+  std::string kind = "debian";  // "minimal" (busybox) or "debian"
+  std::string package_file;     // for debian: a list of packages; empty: the built-in base list
+  int disk_mb = 0;              // size of the file system; 0: what it needs and room to work
   int vcpus = 1;
-  int memory_mb = 512;
-  bool force = false;                // build although an equal one exists
+  int memory_mb = 0;   // of sandboxes; 0: 128 for minimal, 512 for debian
+  bool force = false;  // build although an equal one exists
 };
 
-// What a build says while it goes on; `step` of `steps` began.
+// What a build says while it goes on; `step` of `steps` began, or has news when it comes again.
 using Progress = std::function<void(int step, int steps, const std::string& what)>;
 
 struct BuildResult {
   store::TemplateRecord record;
-  bool reused = false;               // an equal one existed, nothing was built
+  bool reused = false;  // an equal one existed, nothing was built
 };
 
 // Builds a template in this process: kernel bundle, image, record. Atomic: until the end nothing is
-// visible, and what a killed build leaves is removed by the next. `guest_program` is wrenn-init.
+// visible, and what a killed build leaves is removed by the next. Two builds of one name come one
+// after the other. Where an equal one exists only its record is brought up to date: a
+// `guest_program` (wrenn-init) that is newer than the kernel bundle's gets a bundle of its own, the
+// image stays.
 Result<BuildResult> Build(const os::Paths& paths, store::Store& store, const BuildRequest& request,
                           const std::string& guest_program, const Progress& progress);
 

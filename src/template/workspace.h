@@ -1,0 +1,53 @@
+// Workspace: the folder of one build in progress, below <root>/tmp.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "os/file_lock.h"
+#include "os/paths.h"
+
+namespace wrenn::template_ {
+
+// <root>/tmp/build-<random>/, removed with its content at the end of its life, and beside it
+// build-<random>.lock, held as long as this build lives. Programs that the build starts inherit the
+// lock (CommandOptions::pass_fds), so that what they do is not taken for leftovers after the build
+// was killed and they were not.
+class Workspace {
+ public:
+  static Result<Workspace> Make(const os::Paths& paths);
+
+  Workspace(Workspace&& other) noexcept
+      : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
+  Workspace& operator=(Workspace&&) = delete;
+  ~Workspace();
+
+  const std::string& path() const { return path_; }
+  int lock_fd() const { return lock_.fd(); }
+
+  // Makes a file of this workspace durable and read-only.
+  Status Seal(const std::string& file) const;
+
+  // Moves a finished folder of this workspace to its final place: its files are sealed first. A
+  // place that is taken stays as it is, since content-addressed folders of one name are equal; only
+  // one that lacks files is replaced.
+  Status Publish(const std::string& folder, const std::string& place) const;
+
+ private:
+  Workspace(std::string path, os::FileLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  std::string path_;
+  os::FileLock lock_;
+};
+
+// The lock under which records and the files they name change together: publishing, replacing,
+// removing, collecting garbage. Held for moments only.
+Result<os::FileLock> LockCatalogue(const os::Paths& paths);
+
+// The lock of the builds of one template name, held for a whole build. The name must be valid.
+Result<std::optional<os::FileLock>> TryLockTemplate(const os::Paths& paths,
+                                                    const std::string& name);
+Result<os::FileLock> LockTemplate(const os::Paths& paths, const std::string& name);
+
+}  // namespace wrenn::template_
