@@ -23,6 +23,11 @@ if(WRENN_SANITIZE)
   add_link_options(-fsanitize=${WRENN_SANITIZE})
 endif()
 
+if(WRENN_BUILD_FUZZERS)
+  # So that libFuzzer sees which parts of the libraries an input reaches.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_program(WRENN_CCACHE ccache)
 if(WRENN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${WRENN_CCACHE}")

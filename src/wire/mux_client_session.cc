@@ -116,7 +116,8 @@ void ClientSession::Refuse(Open::iterator entry, std::string_view reason) {
   open_.erase(entry);
 }
 
-void ClientSession::FailOpen() {
+void ClientSession::OnEnd() {
+  requests_.Close();
   for (auto& [id, request] : open_) requests_.Resolve(*request, SessionEnded());
   open_.clear();
 }

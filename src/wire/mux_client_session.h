@@ -43,15 +43,13 @@ class MuxRequests {
 
 class ClientSession : public MuxSession {
  public:
-  // `wake` is an eventfd, signalled after each push and after Stop().
+  // `wake` is an eventfd, signalled after each push and after Stop(). The requests are closed when
+  // the session ends, before its streams break.
   ClientSession(int transport, int wake, MuxRequests& requests)
       : MuxSession(Role::kClient, transport, wake, {}), wake_fd_(wake), requests_(requests) {}
 
   // Makes the running session end at the next wake-up. From any thread.
   void Stop() { stop_ = true; }
-
-  // Answers the requests that the session's end has left open.
-  void FailOpen();
 
  private:
   using Open = std::map<int32_t, std::shared_ptr<MuxRequests::Request>>;
@@ -61,6 +59,7 @@ class ClientSession : public MuxSession {
   bool OnHeadField(int32_t id, std::string_view name, std::string_view value) override;
   void OnHeadEnd(int32_t id) override;
   void OnStreamEnd(int32_t id) override;
+  void OnEnd() override;
 
   void Start(std::shared_ptr<MuxRequests::Request> request);
   void Refuse(Open::iterator entry, std::string_view reason);

@@ -367,6 +367,7 @@ MuxSession::End MuxSession::Run(std::string_view received) {
       if (poll_set_[i + 2].revents) ServeStream(poll_ids_[i], poll_set_[i + 2].revents);
     }
   }
+  OnEnd();
   for (auto& [id, stream] : streams_) CloseAbruptly(std::move(stream.local));
   streams_.clear();
   return end_;

@@ -60,6 +60,8 @@ class MuxSession {
   virtual void OnHeadEnd(int32_t id) = 0;
   // The session has closed a stream, whether a socket was attached to it or not.
   virtual void OnStreamEnd(int32_t id) = 0;
+  // The session has ended; its streams are about to break.
+  virtual void OnEnd() {}
 
   nghttp2_session* session() { return session_; }
   // Makes `local` the socket of a stream.
