@@ -1,0 +1,69 @@
+// Admission: what is promised to sandboxes, so that starts in parallel cannot overshoot a limit.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "sandbox/limits.h"
+
+namespace wrenn::sandbox {
+
+struct Amount {
+  int sandboxes = 0;
+  int vcpus = 0;
+  int64_t memory_mb = 0;
+  int64_t disk_mb = 0;
+};
+
+class Admission;
+
+// A part of the host that is promised to one sandbox, given back with the object.
+class Reservation {
+ public:
+  Reservation() = default;
+  Reservation(Reservation&& other) noexcept
+      : from_(std::exchange(other.from_, nullptr)), amount_(other.amount_) {}
+  Reservation& operator=(Reservation&& other) noexcept {
+    std::swap(from_, other.from_);
+    std::swap(amount_, other.amount_);
+    return *this;
+  }
+  ~Reservation() { Release(); }
+
+  void Release();
+
+ private:
+  friend class Admission;
+  Reservation(Admission* from, const Amount& amount) : from_(from), amount_(amount) {}
+  Admission* from_ = nullptr;
+  Amount amount_;
+};
+
+// Thread-safe. Outlives its reservations.
+class Admission {
+ public:
+  // `root` is on the file system that must keep Limits::min_free_disk_mb.
+  Admission(const Limits& limits, std::string root) : limits_(limits), root_(std::move(root)) {}
+
+  // kResourceExhausted, naming the limit and what is in use, when it does not fit.
+  Result<Reservation> Reserve(const Amount& amount);
+  // For what runs already: counted whatever the limits say.
+  Reservation Take(const Amount& amount);
+
+  Amount used() const;
+
+ private:
+  friend class Reservation;
+  Status CheckFreeDisk() const;
+  void Add(const Amount& amount, int sign);
+
+  const Limits limits_;
+  const std::string root_;
+  mutable std::mutex mutex_;
+  Amount used_;
+};
+
+}  // namespace wrenn::sandbox

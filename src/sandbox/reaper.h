@@ -1,0 +1,38 @@
+// Reaper: ends idle sandboxes, stores activity, prunes what ended long ago. All by deadlines on one
+// thread, which only looks and posts: the work itself runs on the sandboxes' executors.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "sandbox/directory.h"
+#include "sandbox/timer_thread.h"
+
+namespace wrenn::sandbox {
+
+class Reaper {
+ public:
+  Reaper(Services& services, Directory& directory);
+
+  void Wake() { timer_.Wake(); }
+  void Stop() { timer_.Stop(); }
+
+  // Stores the activity that is only in memory yet.
+  void StoreActivity();
+
+ private:
+  using Clock = Deadline::Clock;
+
+  Deadline Work();
+  Deadline ReapIdle();
+  Deadline Flush();
+  Deadline Prune();
+
+  Services& services_;
+  Directory& directory_;
+  Clock::time_point next_flush_ = Clock::now();
+  Clock::time_point next_prune_ = Clock::now();
+  TimerThread timer_;  // last: it uses the rest
+};
+
+}  // namespace wrenn::sandbox

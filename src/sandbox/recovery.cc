@@ -1,0 +1,79 @@
+#include "sandbox/recovery.h"
+
+#include <set>
+
+#include "base/id.h"
+#include "os/files.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using Ids = std::set<std::string>;
+
+// What runs goes on running; the rest is brought to an end.
+Status RecoverRecords(Services& services, Directory& directory, Ids& known) {
+  ASSIGN_OR_RETURN(const auto records, services.store.ListAllSandboxes());
+  std::vector<std::future<void>> done;
+  for (const store::SandboxRecord& record : records) {
+    known.insert(record.id);
+    if (store::IsEnded(record.state) && record.machine.empty()) continue;
+    const auto found = directory.FindAny(record.id);
+    if (!found) {
+      services.Tell(Severity::kError, record.id, found.error().ToString());
+      continue;
+    }
+    directory.Add(*found);
+    auto promise = std::make_shared<std::promise<void>>();
+    done.push_back(promise->get_future());
+    (*found)->executor().Post([sandbox = *found, promise] {
+      sandbox->Recover();
+      promise->set_value();
+    });
+  }
+  for (auto& one : done) one.wait();
+  return {};
+}
+
+// A folder without a record: its record was lost, or removed just before the folder was.
+void RemoveOrphan(Services& services, const std::string& id) {
+  vmm::MachineConfig config;
+  config.id = id;
+  config.directory = services.config.paths.Sandbox(id);
+  config.runtime_directory = services.config.paths.SandboxRuntime(id);
+  SandboxFiles files(services.config.paths, id, nullptr);
+  const auto machine = files.ReadMachine();
+  Status removed = services.engine.Reap(config, machine ? *machine : json::object());
+  if (removed) removed = files.RemoveAll();
+  services.Tell(removed ? Severity::kWarning : Severity::kError, id,
+                removed ? "removed what was left of it without a record"
+                        : "what is left of it without a record could not be removed",
+                removed ? json::object() : json::object{{"error", removed.error().ToString()}});
+}
+
+}  // namespace
+
+Status RecoverAll(Services& services, Directory& directory) {
+  Ids known;
+  RETURN_IF_ERROR(RecoverRecords(services, directory, known));
+
+  Ids orphans;
+  const os::Paths& paths = services.config.paths;
+  ASSIGN_OR_RETURN(const auto folders, os::ListDirectory(paths.Sandboxes()));
+  for (const std::string& name : folders) {
+    if (IsId("sb", name) && !known.contains(name)) orphans.insert(name);
+  }
+  // Sockets are also left where the folder is gone already, and by ended sandboxes.
+  ASSIGN_OR_RETURN(const auto sockets, os::ListDirectory(paths.runtime + "/sb"));
+  for (const std::string& name : sockets) {
+    if (!IsId("sb", name) || directory.FindLive(name)) continue;
+    if (known.contains(name)) {
+      (void)os::RemoveTree(paths.SandboxRuntime(name));
+    } else {
+      orphans.insert(name);
+    }
+  }
+  for (const std::string& id : orphans) RemoveOrphan(services, id);
+  return {};
+}
+
+}  // namespace wrenn::sandbox

@@ -1,0 +1,140 @@
+// Sandbox: one sandbox, from its creation to its removal. Owns its machine, its files and its part
+// of the host.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "sandbox/activity.h"
+#include "sandbox/executor.h"
+#include "sandbox/exit_signal.h"
+#include "sandbox/phases.h"
+#include "sandbox/sandbox_files.h"
+#include "sandbox/services.h"
+
+namespace wrenn::sandbox {
+
+// The reason in the record of a sandbox that is being removed.
+inline constexpr const char* kRemovedReason = "removed";
+
+// There is at most one object per id at a time (Directory sees to that), and only tasks on its
+// executor change it; the rest may be called from any thread. Destroying the object leaves machine
+// and files as they are: a sandbox outlives the server.
+class Sandbox : public std::enable_shared_from_this<Sandbox> {
+ public:
+  // For a record that is about to be stored, or was loaded.
+  static Result<std::shared_ptr<Sandbox>> Make(Services& services, store::SandboxRecord record);
+
+  const std::string& id() const { return id_; }
+  const std::string& tenant() const { return tenant_; }
+  Executor& executor() { return *executor_; }
+
+  store::SandboxRecord record() const;
+  // Whether there is more to it than its record and its logs.
+  bool IsLive() const;
+
+  // kAborted when it does not run.
+  Result<std::unique_ptr<Lease>> Use();
+  Result<store::SandboxRecord> Touch();
+  // It is idle when this has passed; look again then.
+  Deadline IdleDeadline() const;
+  bool HasUnsavedActivity() const { return activity_.HasUnsaved(); }
+  // What is to be stored of its activity.
+  std::optional<store::Time> TakeUnsavedActivity() { return activity_.TakeUnsaved(); }
+  // Whether its last change is not in the store yet, because the store failed.
+  bool IsUnsaved() const;
+
+  // Ends the machine of a start or a stop in progress, so that the executor gets on. The one effect
+  // from outside of the executor: it changes nothing else, and the task in progress does what
+  // follows.
+  void Interrupt();
+
+  Result<std::string> ConsoleTail(size_t limit) const { return files_.ConsoleTail(limit); }
+
+  // The following run on its executor.
+
+  // Brings it up. On failure nothing is left of it, neither record nor files.
+  Result<store::SandboxRecord> Start(const template_::Resolved& from, Reservation reservation);
+  // After the server's restart: adopts it, or ends it properly. Failures are recorded.
+  void Recover();
+  // Ends it in order. Harmless when it has ended.
+  Result<store::SandboxRecord> Stop(const std::string& reason);
+  // Stops it if it is still idle.
+  void StopIfIdle();
+  // Ends it and removes all of it. Harmless when that has been done.
+  Status Destroy();
+  Result<store::SandboxRecord> SetTimeout(int64_t timeout_sec);
+  // Tries to store what IsUnsaved().
+  void Save();
+
+ private:
+  class HeldLease;
+
+  // What TearDown() leaves.
+  enum class Leave { kLogs, kNothing };
+  // A change of the record and the journal line that tells of it.
+  struct Change {
+    store::SandboxState state;
+    std::string reason;
+    std::string kind;
+    std::string phase;
+    json::object details = {};
+  };
+
+  Sandbox(Services& services, store::SandboxRecord record, SandboxFiles files);
+
+  // sandbox_start.cc
+  Status BringUp(const template_::Resolved& from, Phases& phases);
+  Status PrepareAgent(Deadline deadline, Phases& phases);
+  void TakeMachine(std::unique_ptr<vmm::Machine> machine);
+  Status Adopt();
+  Error ExplainFailure(const Error& error);
+  Error UndoStart(const Error& why, Phases& phases);
+  vmm::MachineConfig Configuration() const;
+
+  // sandbox_end.cc
+  void HandleExit(const vmm::MachineExit& exit);
+  Status TearDown(Leave leave);
+  Status EndMachine();
+  // Records the end after TearDown() has answered `torn`.
+  Status RecordEnd(Change change, const Status& torn);
+  Status RemoveRecord();
+
+  // Before an effect: when it cannot be stored, nothing changes, but for a full disk if the effect
+  // frees space (`ending`).
+  Status RecordIntent(const Change& change, bool ending);
+  // After an effect: the record changes whether it can be stored or not; see IsUnsaved().
+  Status RecordFact(const Change& change);
+  store::EventRecord MakeEvent(const Change& change) const;
+  bool IsRemoved() const;
+  store::SandboxState state() const;
+  void SetClosing(bool closing);
+  bool HoldsMachine() const;
+  // kAborted, saying what it does instead. The lock is held.
+  Status CheckRunning() const;
+
+  Services& services_;
+  const std::string id_;
+  const std::string tenant_;
+  const std::shared_ptr<Executor> executor_;
+  SandboxFiles files_;
+  Activity activity_;
+
+  Reservation reservation_;  // used on the executor alone
+
+  mutable std::mutex mutex_;  // guards what follows
+  store::SandboxRecord record_;
+  std::optional<store::EventRecord>
+      unsaved_;  // the journal line of a record that is not stored yet
+  std::shared_ptr<vmm::Machine> machine_;
+  std::shared_ptr<agent::Client> client_;
+  std::shared_ptr<ExitSignal> exit_;
+  bool orphan_ = false;   // there may be a machine of an earlier server's that no object stands for
+  bool closing_ = false;  // no more leases
+  bool interrupted_ = false;
+  bool removed_ = false;
+};
+
+}  // namespace wrenn::sandbox

@@ -1,0 +1,191 @@
+// How a sandbox ends: asked to, by itself, or for good.
+#include "sandbox/sandbox.h"
+#include "sandbox/text.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using std::chrono::milliseconds;
+using store::SandboxState;
+
+// A SIGKILL takes effect at once, but the kernel may be slow to give back a large guest's memory.
+constexpr milliseconds kKillLimit{10'000};
+// For the agent to say that it begins to shut down.
+constexpr milliseconds kShutdownAnswerLimit{5'000};
+constexpr size_t kConsoleTail = 2000;
+
+}  // namespace
+
+Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
+  if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
+  if (store::IsEnded(state())) return record();
+  SetClosing(true);
+  if (state() == SandboxState::kRunning) {
+    Status intent = RecordIntent({SandboxState::kStopping, reason, "stop", "intent"}, true);
+    if (!intent) {
+      SetClosing(false);
+      return Fail(std::move(intent.error()));
+    }
+  }
+
+  Phases phases;
+  std::shared_ptr<agent::Client> client;
+  std::shared_ptr<ExitSignal> exit;
+  {
+    std::lock_guard lock(mutex_);
+    client = client_;
+    exit = exit_;
+  }
+  if (client && exit && !exit->Get()) {
+    const Status asked = client->Shutdown(
+        Deadline::After(std::min(kShutdownAnswerLimit, services_.config.stop_limit)));
+    // An agent that does not answer has not begun to shut down: then there is nothing to wait for.
+    const auto ended =
+        asked ? exit->Wait(Deadline::After(services_.config.stop_limit)) : exit->Get();
+    phases.Mark("guest");
+    phases.Note("end", json::value(CleanTail(ended ? ended->reason : "killed", kConsoleTail)));
+    if (!asked)
+      phases.Note("error", json::value(CleanTail(asked.error().ToString(), kConsoleTail)));
+  }
+  const Status torn = TearDown(Leave::kLogs);
+  phases.Mark("release");
+  RETURN_IF_ERROR(
+      RecordEnd({SandboxState::kStopped, reason, "stop", "done", phases.Finish()}, torn));
+  return record();
+}
+
+void Sandbox::StopIfIdle() {
+  int64_t timeout_sec = 0;
+  {
+    // Deciding and refusing new leases is one step: nobody comes in between.
+    std::lock_guard lock(mutex_);
+    if (record_.state != SandboxState::kRunning || closing_ || removed_) return;
+    timeout_sec = record_.timeout_sec;
+    if (!activity_.IdleDeadline(timeout_sec).HasPassed()) return;
+    closing_ = true;
+  }
+  // A failure is told; the sandbox stays and is tried again.
+  if (auto stopped = Stop(fmt::format("idle for {} s", timeout_sec)); !stopped) {
+    services_.Tell(Severity::kWarning, id_, stopped.error().WithContext("cannot stop").ToString());
+  }
+}
+
+void Sandbox::HandleExit(const vmm::MachineExit& exit) {
+  // In other states the task that brought them about handles the end itself.
+  if (IsRemoved() || state() != SandboxState::kRunning) return;
+  SetClosing(true);
+  Phases phases;
+  if (const auto console = files_.ConsoleTail(kConsoleTail); console && !exit.clean) {
+    phases.Note("console", json::value(CleanTail(*console, kConsoleTail)));
+  }
+  const Status torn = TearDown(Leave::kLogs);
+  phases.Mark("release");
+  (void)RecordEnd({exit.clean ? SandboxState::kStopped : SandboxState::kError,
+                   CleanTail(exit.reason, kConsoleTail), "exit", "", phases.Finish()},
+                  torn);
+}
+
+Status Sandbox::Destroy() {
+  if (IsRemoved()) return {};
+  SetClosing(true);
+  const SandboxState before = state();
+  if (IsLive() && before != SandboxState::kStopping) {
+    Status intent =
+        RecordIntent({SandboxState::kStopping, kRemovedReason, "remove", "intent"}, true);
+    if (!intent) {
+      SetClosing(before != SandboxState::kRunning);
+      return intent;
+    }
+  }
+  Phases phases;
+  Status gone = TearDown(Leave::kNothing);
+  phases.Mark("release");
+  if (gone) gone = RemoveRecord();
+  if (gone) {
+    services_.Tell(Severity::kInfo, id_, "removed", phases.Finish());
+    return {};
+  }
+  Error error = gone.error().WithContext(fmt::format("sandbox '{}' could not be removed", id_));
+  const SandboxState left = state() == SandboxState::kStopping ? SandboxState::kError : state();
+  (void)RecordFact({left, CleanTail(error.message, kConsoleTail), "remove", "failed"});
+  services_.Tell(Severity::kError, id_, "could not be removed",
+                 {{"error", CleanTail(error.ToString(), kConsoleTail)}});
+  return Fail(std::move(error));
+}
+
+Status Sandbox::EndMachine() {
+  std::shared_ptr<vmm::Machine> machine;
+  std::shared_ptr<agent::Client> client;
+  bool orphan = false;
+  {
+    std::lock_guard lock(mutex_);
+    machine = machine_;
+    client = client_;
+    orphan = orphan_;
+  }
+  if (client) client->channel().Close();
+  if (machine) {
+    if (auto killed = machine->Kill(Deadline::After(kKillLimit)); !killed) {
+      return Fail(killed.error().WithContext("the machine could not be ended"));
+    }
+  } else if (orphan) {
+    json::object known = record().machine;
+    if (known.empty()) {
+      if (auto written = files_.ReadMachine()) known = std::move(*written);
+    }
+    if (auto reaped = services_.engine.Reap(Configuration(), known); !reaped) {
+      return Fail(reaped.error().WithContext("the machine could not be ended"));
+    }
+  }
+  std::lock_guard lock(mutex_);
+  orphan_ = false;
+  machine_.reset();
+  client_.reset();
+  record_.machine.clear();
+  return {};
+}
+
+// In this order, since nothing that a live machine uses may go; each step is harmless when it has
+// been done before.
+Status Sandbox::TearDown(Leave leave) {
+  RETURN_IF_ERROR(EndMachine());
+  reservation_.Release();
+  return leave == Leave::kLogs ? files_.RemoveAllButLogs() : files_.RemoveAll();
+}
+
+Status Sandbox::RecordEnd(Change change, const Status& torn) {
+  if (!torn) {
+    const std::string error = CleanTail(torn.error().ToString(), kConsoleTail);
+    change.details["release_error"] = error;
+    services_.Tell(Severity::kError, id_, "could not be released", {{"error", error}});
+    if (HoldsMachine()) {
+      change.state = SandboxState::kError;
+      change.reason = CleanTail(torn.error().message, kConsoleTail);
+    }
+  }
+  const Status stored = RecordFact(change);
+  const bool error = change.state == SandboxState::kError;
+  services_.Tell(error ? Severity::kWarning : Severity::kInfo, id_,
+                 fmt::format("{}: {}", store::StateName(change.state), change.reason),
+                 change.details);
+  if (!stored) {
+    services_.Tell(Severity::kError, id_, "its end could not be recorded, it will be tried again",
+                   {{"error", stored.error().ToString()}});
+  }
+  if (!IsLive()) services_.forget(id_);
+  return stored;
+}
+
+Status Sandbox::RemoveRecord() {
+  Status removed = services_.store.RemoveSandbox(id_);
+  if (!removed && removed.error().code != Code::kNotFound) return removed;
+  {
+    std::lock_guard lock(mutex_);
+    removed_ = true;
+    unsaved_.reset();
+  }
+  services_.forget(id_);
+  return {};
+}
+
+}  // namespace wrenn::sandbox

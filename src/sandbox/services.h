@@ -1,0 +1,37 @@
+// Services: what sandboxes use of their manager.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "sandbox/admission.h"
+#include "sandbox/manager.h"
+#include "sandbox/worker_pool.h"
+
+namespace wrenn::sandbox {
+
+// Owned by the manager and outlived by nothing that uses it. The references are the manager's own.
+struct Services {
+  const ManagerConfig& config;
+  store::Store& store;
+  template_::Catalogue& catalogue;
+  vmm::Engine& engine;
+  Admission& admission;
+  std::shared_ptr<WorkerPool> workers;
+  // Set once, by Shutdown(): no sandbox starts any more.
+  std::atomic<bool> closing{false};
+  // Has the reaper look again: a deadline may have come nearer.
+  std::function<void()> wake_reaper;
+  // A sandbox has ended and all of it is recorded, or it is removed. Called on its executor.
+  std::function<void(const std::string& id)> forget;
+
+  void Tell(Severity severity, const std::string& id, std::string message,
+            json::object details = {}) const {
+    if (config.observer) {
+      config.observer(Happening{severity, id, std::move(message), std::move(details)});
+    }
+  }
+};
+
+}  // namespace wrenn::sandbox
