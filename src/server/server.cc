@@ -1,0 +1,142 @@
+#include "server/server.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <thread>
+
+#include "api/api.h"
+#include "sandbox/manager.h"
+#include "server/first_key.h"
+#include "server/log.h"
+#include "server/root_lock.h"
+#include "server/signals.h"
+#include "vmm/qemu/engine.h"
+#include "wire/http_server.h"
+#include "wire/sockets.h"
+
+namespace wrenn::server {
+namespace {
+
+// For requests in progress when the server is told to stop, and for the manager's own work then.
+constexpr Deadline::Duration kDrainLimit{10'000};
+constexpr Deadline::Duration kShutdownLimit{60'000};
+
+// One sandbox takes a dozen descriptors, one connection one: the usual 1024 are soon gone.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // else the old limit stays, and refusals say so
+}
+
+std::string Bracketed(const std::string& address) {
+  return address.find(':') == std::string::npos ? address : "[" + address + "]";
+}
+
+bool IsLoopback(const std::string& address) {
+  return address.starts_with("127.") || address == "::1";
+}
+
+Result<UniqueFd> Listen(const ServerConfig& config) {
+  auto listener = wire::ListenTcp(config.address, config.port);
+  if (listener) return listener;
+  const std::string host = Bracketed(config.address);
+  const char* remedy = config.port == 0 ? "choose another address with --listen"
+                                        : "end what uses the port, or choose another with --listen";
+  return Fail(listener.error().code, "{}: {}, e.g. --listen {}:{}", listener.error().message, remedy,
+              host, config.port == 8080 ? 8081 : 8080);
+}
+
+Result<std::unique_ptr<vmm::Engine>> MakeEngine(const ServerConfig& config) {
+  vmm::QemuOptions options;
+  options.acceleration = config.acceleration;
+  options.probe_cache = config.paths.root + "/kvm-probe.json";
+  options.probe_directory = config.paths.runtime;
+  return vmm::MakeQemuEngine(std::move(options));
+}
+
+Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config,
+                                                      store::Store& store,
+                                                      template_::Catalogue& catalogue,
+                                                      vmm::Engine& engine) {
+  sandbox::ManagerConfig manager;
+  manager.paths = config.paths;
+  manager.limits = config.limits;
+  manager.disk_backend = config.disk_backend;
+  manager.ended_retention = std::chrono::hours(config.ended_retention_hours);
+  manager.observer = LogHappening;
+  return sandbox::MakeManager(std::move(manager), store, catalogue, engine);
+}
+
+void LogStart(const ServerConfig& config, const vmm::EngineInfo& engine,
+              const std::string& address) {
+  LogInfo(fmt::format("machines run on {} {} with {}: {}", engine.name, engine.version,
+                      engine.acceleration, engine.explanation));
+  if (!engine.security_boundary) {
+    LogWarning("emulation is not a security boundary by QEMU's own policy: run nothing hostile here");
+  }
+  if (!IsLoopback(config.address)) {
+    LogWarning(fmt::format("the API listens on {}, which others can reach, without encryption: put a "
+                           "proxy with TLS in front", address));
+  }
+  LogInfo(fmt::format("listening on {}, root '{}', pid {}", address, config.paths.root, ::getpid()));
+}
+
+// After the first signal: a second one ends the process at once. What it leaves is what a crash
+// leaves, and the next start takes care of it.
+void EndAtSecondSignal(std::shared_ptr<StopSignals> signals) {
+  std::thread([waiting = std::move(signals)] {
+    if (!waiting->Wait()) return;
+    LogWarning("second signal: ending at once");
+    ::_exit(1);
+  }).detach();
+}
+
+}  // namespace
+
+Status Run(const ServerConfig& config, const RunOptions& options) {
+  ASSIGN_OR_RETURN(auto blocked, StopSignals::Block());
+  const auto signals = std::make_shared<StopSignals>(std::move(blocked));
+  ::umask(077);
+  RaiseDescriptorLimit();
+
+  RETURN_IF_ERROR(config.paths.Prepare());
+  ASSIGN_OR_RETURN(const RootLock lock, RootLock::Acquire(config.paths));
+  RETURN_IF_ERROR(OpenLog(config));
+  ASSIGN_OR_RETURN(UniqueFd listener, Listen(config));
+  ASSIGN_OR_RETURN(const uint16_t port, wire::LocalPort(listener.get()));
+  const std::string address = fmt::format("{}:{}", Bracketed(config.address), port);
+
+  ASSIGN_OR_RETURN(const auto store, store::OpenSqlite(config.paths.Database()));
+  ASSIGN_OR_RETURN(const bool new_key, EnsureKey(config.paths, *store));
+  if (new_key) LogInfo(fmt::format("made an API key: it is in '{}'", config.paths.KeyFile()));
+  template_::CleanTemporary(config.paths);
+  ASSIGN_OR_RETURN(const auto engine, MakeEngine(config));
+  const auto catalogue = template_::MakeCatalogue(config.paths, *store);
+  ASSIGN_OR_RETURN(const auto manager, MakeManager(config, *store, *catalogue, *engine));
+  RETURN_IF_ERROR(manager->Recover());
+
+  ASSIGN_OR_RETURN(const auto api, api::Api::Make(*manager, *catalogue, *store,
+                                                  {options.version, LogAccess}));
+  wire::HttpServer http([&api](wire::Exchange& exchange) { api->Handle(exchange); });
+  http.Listen(std::move(listener));
+  LogStart(config, engine->info(), address);
+  if (options.on_ready) options.on_ready(address);
+
+  ASSIGN_OR_RETURN(const int signal, signals->Wait());
+  EndAtSecondSignal(signals);
+  LogInfo(fmt::format("stopping on signal {} ({})", signal, ::sigdescr_np(signal)));
+  if (!api->Drain(Deadline::After(kDrainLimit))) {
+    LogWarning("requests are still in progress: ending them");
+  }
+  manager->Shutdown(config.stop_sandboxes, Deadline::After(kShutdownLimit));
+  http.Stop();
+  LogInfo(config.stop_sandboxes ? "ended; all sandboxes were stopped"
+                                : "ended; running sandboxes go on and are adopted by the next start");
+  return {};
+}
+
+}  // namespace wrenn::server

@@ -1,0 +1,141 @@
+#include <charconv>
+#include <limits>
+
+#include "server/config.h"
+
+namespace wrenn::server {
+namespace {
+
+Result<int64_t> ParseNumber(const std::string& text, int64_t low, int64_t high) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high) {
+    return Fail(Code::kInvalidArgument, "'{}' is no whole number between {} and {}", text, low, high);
+  }
+  return number;
+}
+
+Status SetChoice(std::string& target, const std::string& value,
+                 std::initializer_list<std::string_view> choices) {
+  std::string list;
+  for (const std::string_view choice : choices) {
+    if (choice == value) {
+      target = value;
+      return {};
+    }
+    list += list.empty() ? "" : ", ";
+    list += choice;
+  }
+  return Fail(Code::kInvalidArgument, "'{}' is none of {}", value, list);
+}
+
+// "127.0.0.1:8080", "[::1]:8080" or a port alone.
+Status SetListen(ServerConfig& config, const std::string& value) {
+  const size_t colon = value.rfind(':');
+  std::string address = colon == std::string::npos ? config.address : value.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) {
+    address = address.substr(1, address.size() - 2);
+  }
+  const auto port = ParseNumber(value.substr(colon == std::string::npos ? 0 : colon + 1), 0, 65535);
+  if (!port || address.empty()) {
+    return Fail(Code::kInvalidArgument, "'{}' is no address and port such as 127.0.0.1:8080", value);
+  }
+  config.address = address;
+  config.port = static_cast<uint16_t>(*port);
+  return {};
+}
+
+Status SetFolder(std::string& target, const std::string& value) {
+  if (!value.starts_with('/')) {
+    return Fail(Code::kInvalidArgument, "'{}' is no absolute path", value);
+  }
+  target = value;
+  while (target.size() > 1 && target.back() == '/') target.pop_back();
+  return {};
+}
+
+Status SetRoot(ServerConfig& config, const std::string& value) {
+  RETURN_IF_ERROR(SetFolder(config.paths.root, value));
+  // Sockets follow the root, so that two servers of one user do not meet; `runtime` may say more.
+  config.paths.runtime = config.paths.root + "/run";
+  return {};
+}
+
+Status SetRuntime(ServerConfig& config, const std::string& value) {
+  return SetFolder(config.paths.runtime, value);
+}
+
+Status SetOnShutdown(ServerConfig& config, const std::string& value) {
+  std::string choice;
+  RETURN_IF_ERROR(SetChoice(choice, value, {"keep", "stop"}));
+  config.stop_sandboxes = choice == "stop";
+  return {};
+}
+
+Status SetAcceleration(ServerConfig& config, const std::string& value) {
+  return SetChoice(config.acceleration, value, {"auto", "kvm", "tcg"});
+}
+
+Status SetBackend(ServerConfig& config, const std::string& value) {
+  return SetChoice(config.disk_backend, value, {"auto", "qcow2", "reflink", "copy"});
+}
+
+Status SetLogLevel(ServerConfig& config, const std::string& value) {
+  return SetChoice(config.log_level, value, {"debug", "info", "warn", "error"});
+}
+
+template <auto Member>
+Status SetLimit(ServerConfig& config, const std::string& value) {
+  using Number = std::remove_reference_t<decltype(config.limits.*Member)>;
+  ASSIGN_OR_RETURN(const int64_t number, ParseNumber(value, 0, std::numeric_limits<int>::max()));
+  config.limits.*Member = static_cast<Number>(number);
+  return {};
+}
+
+Status SetRetention(ServerConfig& config, const std::string& value) {
+  ASSIGN_OR_RETURN(config.ended_retention_hours, ParseNumber(value, 0, 24 * 3650));
+  return {};
+}
+
+using sandbox::Limits;
+
+// The order counts: root before runtime.
+constexpr Setting kSettings[] = {
+    {"root", "WRENN_ROOT", "--root", "FOLDER", "Where everything is kept", false, SetRoot},
+    {"runtime", "WRENN_RUNTIME", "--runtime", "FOLDER", "Where sockets are", false, SetRuntime},
+    {"listen", "WRENN_LISTEN", "--listen", "ADDRESS:PORT",
+     "Where the API listens (127.0.0.1:8080); port 0 takes a free one", false, SetListen},
+    {"on_shutdown", "WRENN_ON_SHUTDOWN", "--on-shutdown", "keep|stop",
+     "Whether sandboxes go on when the server ends (keep)", false, SetOnShutdown},
+    {"ended_retention_hours", "WRENN_ENDED_RETENTION_HOURS", "--ended-retention-hours", "HOURS",
+     "How long records and consoles of ended sandboxes are kept (24)", true, SetRetention},
+    {"log_level", "WRENN_LOG_LEVEL", "--log-level", "LEVEL",
+     "debug, info, warn or error (info)", false, SetLogLevel},
+    {"engine.acceleration", "WRENN_ACCEL", "--accel", "auto|kvm|tcg",
+     "How machines run: with hardware, emulated, or what works (auto)", false, SetAcceleration},
+    {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",
+     "auto, qcow2, reflink or copy (auto)", false, SetBackend},
+    {"limits.max_sandboxes", "WRENN_MAX_SANDBOXES", "--max-sandboxes", "N",
+     "Sandboxes at a time; 0, here and below: no limit", true, SetLimit<&Limits::max_sandboxes>},
+    {"limits.max_memory_mb", "WRENN_MAX_MEMORY_MB", "--max-memory-mb", "MIB",
+     "Memory of all sandboxes (85 % of the host's)", true, SetLimit<&Limits::max_memory_mb>},
+    {"limits.max_vcpus", "WRENN_MAX_VCPUS", "--max-vcpus", "N",
+     "Virtual CPUs of all sandboxes (8 per CPU)", true, SetLimit<&Limits::max_vcpus>},
+    {"limits.max_disk_mb", "WRENN_MAX_DISK_MB", "--max-disk-mb", "MIB",
+     "Disks of all sandboxes, as large as their guests see them", true,
+     SetLimit<&Limits::max_disk_mb>},
+    {"limits.max_sandbox_vcpus", "WRENN_MAX_SANDBOX_VCPUS", "--max-sandbox-vcpus", "N",
+     "Virtual CPUs of one sandbox", true, SetLimit<&Limits::max_sandbox_vcpus>},
+    {"limits.max_sandbox_disk_mb", "WRENN_MAX_SANDBOX_DISK_MB", "--max-sandbox-disk-mb", "MIB",
+     "Disk of one sandbox", true, SetLimit<&Limits::max_sandbox_disk_mb>},
+    {"limits.max_parallel_starts", "WRENN_MAX_PARALLEL_STARTS", "--max-parallel-starts", "N",
+     "Starts at the same time (one per CPU)", true, SetLimit<&Limits::max_parallel_starts>},
+    {"limits.min_free_disk_mb", "WRENN_MIN_FREE_DISK_MB", "--min-free-disk-mb", "MIB",
+     "Free space below which nothing is started (512)", true, SetLimit<&Limits::min_free_disk_mb>},
+};
+
+}  // namespace
+
+std::span<const Setting> Settings() { return kSettings; }
+
+}  // namespace wrenn::server
