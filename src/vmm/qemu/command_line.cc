@@ -1,0 +1,107 @@
+#include "vmm/qemu/command_line.h"
+
+#include "base/json.h"
+
+namespace wrenn::vmm {
+namespace {
+
+void Append(std::vector<std::string>& argv, std::initializer_list<std::string> more) {
+  argv.insert(argv.end(), more);
+}
+
+// A listening socket that we have made: so it can be connected to before QEMU has even started.
+std::string SocketChardev(const char* id, int fd) {
+  return fmt::format("socket,id={},fd={},server=on,wait=off", id, fd);
+}
+
+// JSON, since in the older comma-separated form a ',' in a path would end it.
+std::string DiskNode(const MachineConfig& config) {
+  const bool qcow2 = config.disk_format == DiskFormat::kQcow2;
+  const json::object node{
+      {"driver", qcow2 ? "qcow2" : "raw"},
+      {"node-name", "disk0"},
+      {"discard", "unmap"},
+      {"file", json::object{{"driver", "file"}, {"filename", config.disk}, {"discard", "unmap"}}},
+  };
+  return json::serialize(node);
+}
+
+std::string NetworkBackend() {
+  const json::object netdev{
+      {"type", "stream"},
+      {"id", "net0"},
+      {"server", false},
+      {"addr", json::object{{"type", "fd"}, {"str", std::to_string(kNetworkFd)}}},
+  };
+  return json::serialize(netdev);
+}
+
+void AppendDevices(std::vector<std::string>& argv, const MachineConfig& config) {
+  Append(argv, {"-chardev", SocketChardev("console", kConsoleFd), "-serial", "chardev:console"});
+  Append(argv, {"-device", "virtio-serial-device,id=serial0,max_ports=4"});
+  for (int lane = 0; lane < 2; ++lane) {
+    const std::string id = fmt::format("agent{}", lane);
+    Append(argv, {"-chardev", SocketChardev(id.c_str(), kAgentFd[lane]), "-device",
+                  fmt::format("virtserialport,bus=serial0.0,nr={},chardev={},name={}", lane + 1, id,
+                              kAgentPortName[lane])});
+  }
+  if (!config.disk.empty()) {
+    // When the host's disk is full the machine stops instead of the guest getting errors that would
+    // ruin its file system; its watcher then ends it with that reason.
+    Append(argv, {"-blockdev", DiskNode(config), "-device",
+                  "virtio-blk-device,id=blk0,drive=disk0,werror=enospc,rerror=report"});
+  }
+  Append(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-device,rng=rng0"});
+  if (config.user_network) {
+    Append(argv, {"-netdev", NetworkBackend(), "-device",
+                  "virtio-net-device,id=eth0,netdev=net0,mac=52:54:00:57:52:01"});
+  }
+}
+
+}  // namespace
+
+std::string MachineName(const std::string& id) { return "wrenn-" + id; }
+
+std::string KernelCommandLine(const MachineConfig& config, const HostFacts& facts) {
+  // reboot=t: a triple fault ends the machine whatever its devices are.
+  std::string line = "console=ttyS0 panic=-1 reboot=t";
+  line += facts.kernel_log ? " loglevel=7" : " quiet";
+  if (!facts.kvm) {
+    // Under emulation the guest's timer calibration fails at random on a busy host, and its clock
+    // watchdog later throws the TSC out: so the rate is given and both checks are off.
+    line += fmt::format(" tsc_early_khz={} no_timer_check tsc=reliable", facts.tsc_khz);
+  }
+  if (!config.disk.empty()) line += " root=/dev/vda rw";
+  line += " wrenn.hostname=" + config.id;
+  if (config.user_network) {
+    line += fmt::format(" ip={}::{}:{}:{}:eth0:off wrenn.dns={}", kGuestAddress, kGuestGateway,
+                        kGuestNetmask, config.id, kGuestDns);
+  }
+  return line;
+}
+
+std::vector<std::string> QemuCommandLine(const MachineConfig& config, const HostFacts& facts) {
+  std::vector<std::string> argv{facts.binary, "-name", MachineName(config.id)};
+  // acpi=on: Debian's kernels ignore virtio-mmio devices on the command line. rtc=off: the agent
+  // sets the clock. The serial port stays, or a boot that fails would do so without a word.
+  Append(argv,
+         {"-M", "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem"});
+  // The default translation cache can grow to 1 GiB per machine.
+  Append(argv, {"-accel", facts.kvm ? "kvm" : "tcg,thread=multi,tb-size=32"});
+  Append(argv, {"-cpu", facts.kvm ? "host" : "max", "-smp", std::to_string(config.vcpus)});
+  // A shared memory object of its own: nothing on disk, and no huge pages that an idle guest would
+  // hold.
+  Append(argv, {"-m", fmt::format("{}M", config.memory_mb), "-object",
+                fmt::format("memory-backend-memfd,id=mem,size={}M,share=on", config.memory_mb)});
+  Append(argv, {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"});
+  Append(argv,
+         {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
+  Append(argv, {"-global", "virtio-mmio.force-legacy=false"});
+  Append(argv, {"-chardev", SocketChardev("qmp", kQmpFd), "-mon", "chardev=qmp,mode=control"});
+  Append(argv, {"-kernel", config.kernel, "-initrd", config.initramfs, "-append",
+                KernelCommandLine(config, facts)});
+  AppendDevices(argv, config);
+  return argv;
+}
+
+}  // namespace wrenn::vmm

@@ -1,0 +1,46 @@
+// QEMU's command line as a function of what shall run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vmm/machine.h"
+
+namespace wrenn::vmm {
+
+// What is inherited by QEMU, as the descriptor numbers that it sees there.
+inline constexpr int kQmpFd = 3;  // listening unix sockets:
+inline constexpr int kConsoleFd = 4;
+inline constexpr int kAgentFd[2] = {5, 6};
+inline constexpr int kNetworkFd = 7;  // one end of a socket pair with passt; only with user_network
+
+// The names of the two virtio-serial ports, as the guest sees them in
+// /sys/class/virtio-ports/*/name.
+inline constexpr const char* kAgentPortName[2] = {"wrenn.agent.0", "wrenn.agent.1"};
+
+// The addresses of the user-mode network. They mean nothing outside of the machine, so all use the
+// same.
+inline constexpr const char* kGuestAddress = "10.255.255.2";
+inline constexpr const char* kGuestGateway = "10.255.255.1";
+inline constexpr const char* kGuestNetmask = "255.255.255.0";
+inline constexpr const char* kGuestDns = "10.255.255.53";
+
+// What the command line needs to know about this host.
+struct HostFacts {
+  std::string binary = "qemu-system-x86_64";
+  bool kvm = false;
+  uint32_t tsc_khz = 0;
+  bool kernel_log = false;  // let the kernel tell on the console how it boots
+};
+
+// The arguments, argv[0] included. A pure function.
+std::vector<std::string> QemuCommandLine(const MachineConfig& config, const HostFacts& facts);
+
+// The kernel's command line, which wrenn-init also reads (root, ip, wrenn.hostname, wrenn.dns).
+std::string KernelCommandLine(const MachineConfig& config, const HostFacts& facts);
+
+// The value of -name: how a running VMM is recognised as the one of this id.
+std::string MachineName(const std::string& id);
+
+}  // namespace wrenn::vmm

@@ -1,0 +1,34 @@
+// Whether KVM really runs a guest here.
+#pragma once
+
+#include <string>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "vmm/qemu/command_line.h"
+
+namespace wrenn::vmm {
+
+struct KvmVerdict {
+  bool usable = false;
+  std::string explanation;  // for people; where not usable, with the remedy
+};
+
+// The cheap part, without QEMU: /dev/kvm opens, makes a machine, and a virtual processor runs a few
+// instructions.
+KvmVerdict ProbeKvmDevice();
+
+// The real part: boots this kernel with -accel kvm until its first process runs. `directory` must
+// exist, be short enough for socket paths, and gets nothing that stays.
+KvmVerdict ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
+                         const std::string& initramfs, const std::string& directory,
+                         Deadline deadline);
+
+// What an answer depends on: kernel, QEMU, processor and this boot of the host.
+std::string KvmProbeKey(const std::string& qemu_version);
+
+// A kept answer, if there is one for this key; and keeping one.
+Result<KvmVerdict> LoadKvmVerdict(const std::string& path, const std::string& key);
+Status SaveKvmVerdict(const std::string& path, const std::string& key, const KvmVerdict& verdict);
+
+}  // namespace wrenn::vmm

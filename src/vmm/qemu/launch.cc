@@ -1,0 +1,110 @@
+#include "vmm/qemu/launch.h"
+
+#include <fcntl.h>
+
+#include "base/io.h"
+#include "base/revert.h"
+#include "wire/sockets.h"
+
+namespace wrenn::vmm {
+namespace {
+
+using std::chrono::seconds;
+
+// The server should be the last that the kernel ends for want of memory.
+void PreferForOutOfMemory(pid_t pid) {
+  UniqueFd fd(::open(fmt::format("/proc/{}/oom_score_adj", pid).c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd) (void)WriteAll(fd.get(), "300", Deadline::Never());
+}
+
+Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& facts,
+                              const VmmEnds& ends, int network) {
+  os::SpawnOptions options;
+  options.argv = QemuCommandLine(config, facts);
+  options.directory = config.directory;
+  options.stderr_fd = ends.stderr_pipe.get();
+  options.pass_fds = {ends.qmp.get(), ends.console.get(), ends.agent[0].get(), ends.agent[1].get()};
+  if (network >= 0) options.pass_fds.push_back(network);
+  options.no_new_privileges = true;
+  options.umask = 077;
+  options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 1024}};
+  ASSIGN_OR_RETURN(os::Process process, os::Process::Spawn(options));
+  PreferForOutOfMemory(process.pid());
+  return process;
+}
+
+// A start that failed: says so with the VMM's own words. `stderr_pipe` is the reading end.
+Error LaunchError(Error error, os::Process& process, int stderr_pipe) {
+  // A closed control connection means that it is ending; otherwise it is killed here.
+  const bool ending = error.code == Code::kUnavailable;
+  auto status = process.Wait(Deadline::After(ending ? seconds(5) : seconds(0)));
+  const bool ended = status.has_value();
+  if (!ended) status = process.Kill(Deadline::After(seconds(5)));
+  const std::string words = ReadAvailable(stderr_pipe, 16384);
+  if (ended) {
+    const std::string last = LastLine(words);
+    error.code = Code::kInternal;
+    error.message = fmt::format("the VMM did not start: {}{}{}", status->ToString(),
+                                last.empty() ? "" : ": ", last);
+  }
+  error.detail = words;
+  return error;
+}
+
+net::UserNetwork GuestNetwork() { return {kGuestAddress, kGuestNetmask, kGuestGateway, kGuestDns}; }
+
+}  // namespace
+
+Result<QemuParts> AttachQemu(const MachineConfig& config, os::Process process,
+                             std::vector<os::Process> helpers, bool kvm, Deadline deadline) {
+  const RuntimeFiles files(config.runtime_directory);
+  ASSIGN_OR_RETURN(BoundedLog console_log, BoundedLog::Open(config.directory + "/console.log"));
+  ASSIGN_OR_RETURN(BoundedLog vmm_log, BoundedLog::Open(config.directory + "/vmm.log"));
+  ASSIGN_OR_RETURN(UniqueFd stderr_pipe, OpenStderr(files));
+  ASSIGN_OR_RETURN(UniqueFd console, wire::ConnectUnix(files.Console(), deadline));
+  ASSIGN_OR_RETURN(UniqueFd control, wire::ConnectUnix(files.Qmp(), deadline));
+  ASSIGN_OR_RETURN(auto qmp, QmpClient::Connect(std::move(control), deadline));
+  return QemuParts{config,
+                   std::move(process),
+                   std::move(helpers),
+                   std::move(qmp),
+                   std::move(console),
+                   std::move(stderr_pipe),
+                   std::move(console_log),
+                   std::move(vmm_log),
+                   kvm};
+}
+
+Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts,
+                             Deadline deadline) {
+  const RuntimeFiles files(config.runtime_directory);
+  Revert revert;
+  revert.Add([&] { files.Remove(); });
+  ASSIGN_OR_RETURN(VmmEnds ends, MakeRuntimeFiles(files));
+  ASSIGN_OR_RETURN(const UniqueFd stderr_pipe, OpenStderr(files));
+
+  std::vector<os::Process> helpers;
+  UniqueFd network;
+  if (config.user_network) {
+    ASSIGN_OR_RETURN(net::Passt passt, net::StartPasst(GuestNetwork(), ends.stderr_pipe.get()));
+    network = std::move(passt.socket);
+    helpers.push_back(std::move(passt.process));
+  }
+  revert.Add([&] {
+    for (os::Process& helper : helpers) (void)helper.Kill(Deadline::After(seconds(5)));
+  });
+
+  ASSIGN_OR_RETURN(os::Process process, SpawnQemu(config, facts, ends, network.get()));
+  // From here on these ends are the VMM's alone: when it ends, ours of the connections notice.
+  ends = VmmEnds();
+  network.Reset();
+  // A second handle for the case of failure: the first goes into the parts.
+  ASSIGN_OR_RETURN(os::Process handle, os::Process::Open(process.pid(), process.start_time()));
+  auto parts = AttachQemu(config, std::move(process), {}, facts.kvm, deadline);
+  if (!parts) return Fail(LaunchError(std::move(parts.error()), handle, stderr_pipe.get()));
+  parts->helpers = std::move(helpers);
+  revert.Disarm();
+  return std::move(*parts);
+}
+
+}  // namespace wrenn::vmm

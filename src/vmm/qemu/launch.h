@@ -1,0 +1,21 @@
+// Starting a QEMU process: everything between a configuration and a VMM that answers.
+#pragma once
+
+#include <memory>
+
+#include "vmm/qemu/command_line.h"
+#include "vmm/qemu/machine.h"
+
+namespace wrenn::vmm {
+
+// Starts the VMM and, with user_network, what carries its network. On failure nothing is left and
+// the VMM's own words are in the error's detail.
+Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts,
+                             Deadline deadline);
+
+// Opens what a running VMM offers to a server: its control, console and stderr. `process` is that
+// VMM.
+Result<QemuParts> AttachQemu(const MachineConfig& config, os::Process process,
+                             std::vector<os::Process> helpers, bool kvm, Deadline deadline);
+
+}  // namespace wrenn::vmm

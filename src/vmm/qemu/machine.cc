@@ -1,0 +1,259 @@
+#include "vmm/qemu/machine.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "base/io.h"
+#include "os/process_info.h"
+
+namespace wrenn::vmm {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kTailKept = 4096;
+
+// How often output may wake us: a guest that floods its console (a byte a wake-up, if it likes)
+// must cost little. What is not read in time waits in the socket and then holds the guest up.
+class WakeBudget {
+ public:
+  // Takes one wake-up; false when there is none left for now.
+  bool Take() {
+    const auto now = Deadline::Clock::now();
+    const auto earned = (now - last_) / kEvery;
+    if (earned > 0) {
+      left_ = std::min<int64_t>(kMost, left_ + earned);
+      last_ = now;
+    }
+    if (left_ == 0) return false;
+    --left_;
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kMost = 2000;
+  static constexpr milliseconds kEvery{5};
+  int64_t left_ = kMost;
+  Deadline::Clock::time_point last_ = Deadline::Clock::now();
+};
+
+void KeepTail(std::string& tail, std::string_view bytes) {
+  tail.append(bytes);
+  if (tail.size() > 2 * kTailKept) tail.erase(0, tail.size() - kTailKept);
+}
+
+json::object ProcessJson(const os::Process& process) {
+  return {{"pid", process.pid()}, {"start_time", process.start_time()}};
+}
+
+RecordedProcess ReadProcess(const json::object& object, JsonReader& errors) {
+  JsonReader reader(object);
+  RecordedProcess process;
+  process.pid = static_cast<pid_t>(reader.Int("pid", 0, 1, INT32_MAX));
+  process.start_time = static_cast<uint64_t>(reader.Int("start_time", 0, 0, INT64_MAX));
+  if (!reader.Finish() || process.pid == 0) errors.SetError("broken process in a machine's record");
+  return process;
+}
+
+}  // namespace
+
+json::object MakeRecord(const QemuParts& parts) {
+  json::object record = ProcessJson(parts.process);
+  record["engine"] = "qemu";
+  record["acceleration"] = parts.kvm ? "kvm" : "tcg";
+  record["boot_id"] = os::BootId().value_or("");
+  json::array helpers;
+  for (const os::Process& helper : parts.helpers) helpers.push_back(ProcessJson(helper));
+  record["helpers"] = std::move(helpers);
+  return record;
+}
+
+Result<QemuRecord> ParseRecord(const json::object& object) {
+  JsonReader reader(object);
+  if (reader.String("engine") != "qemu") {
+    return Fail(Code::kInvalidArgument, "the machine's record is not of the engine 'qemu'");
+  }
+  QemuRecord record;
+  record.boot_id = reader.RequiredString("boot_id");
+  record.kvm = reader.String("acceleration") == "kvm";
+  record.vmm = ReadProcess(object, reader);
+  if (const json::array* helpers = reader.Array("helpers")) {
+    for (const json::value& helper : *helpers) {
+      if (helper.is_object()) record.helpers.push_back(ReadProcess(helper.get_object(), reader));
+    }
+  }
+  RETURN_IF_ERROR(reader.Finish());
+  return record;
+}
+
+Result<std::unique_ptr<QemuMachine>> QemuMachine::Start(QemuParts parts) {
+  ASSIGN_OR_RETURN(UniqueFd stop, MakeEventFd());
+  auto machine = std::unique_ptr<QemuMachine>(new QemuMachine(std::move(parts), std::move(stop)));
+  machine->thread_ = std::thread([raw = machine.get()] { raw->Watch(); });
+  return machine;
+}
+
+QemuMachine::QemuMachine(QemuParts parts, UniqueFd stop)
+    : parts_(std::move(parts)),
+      record_(MakeRecord(parts_)),
+      channel_(agent::MakeMuxChannel(RuntimeFiles(parts_.config.runtime_directory).Agent(0),
+                                     RuntimeFiles(parts_.config.runtime_directory).Agent(1))),
+      stop_(std::move(stop)),
+      memory_kills_before_(os::OutOfMemoryKills()) {}
+
+QemuMachine::~QemuMachine() {
+  SignalEventFd(stop_.get());
+  thread_.join();
+  channel_->Close();
+}
+
+void QemuMachine::Watch() {
+  WakeBudget budget;
+  while (WatchOnce(!budget.Take())) {
+  }
+}
+
+bool QemuMachine::WatchOnce(bool quiet) {
+  // poll() ignores entries below 0. When the budget is spent, only what ends matters for a while.
+  const auto unless_quiet = [quiet](int fd) { return quiet ? -1 : fd; };
+  pollfd entries[] = {{stop_.get(), POLLIN, 0},
+                      {parts_.process.pidfd(), POLLIN, 0},
+                      {qmp_open_ ? unless_quiet(parts_.qmp->fd()) : -1, POLLIN, 0},
+                      {unless_quiet(parts_.console.get()), POLLIN, 0},
+                      {unless_quiet(parts_.stderr_pipe.get()), POLLIN, 0}};
+  constexpr int kQuietMs = 20;
+  if (::poll(entries, std::size(entries), quiet ? kQuietMs : -1) <= 0) return true;
+  if (entries[0].revents != 0) return false;
+  if (entries[2].revents != 0) {
+    qmp_open_ = parts_.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
+  }
+  if (entries[3].revents != 0) ReadConsole();
+  if (entries[4].revents != 0) ReadStderr();
+  if (entries[1].revents == 0) return true;
+  Finish();
+  return false;
+}
+
+void QemuMachine::HandleEvent(const QmpEvent& event) {
+  JsonReader data(event.data);
+  if (event.name == "SHUTDOWN") {
+    evidence_.shutdown_reason = data.String("reason");
+    if (evidence_.shutdown_reason.empty()) evidence_.shutdown_reason = "no reason given";
+  } else if (event.name == "BLOCK_IO_ERROR" && data.Bool("nospace")) {
+    // QEMU has stopped the machine at this write. It would wait for ever for somebody to make room.
+    evidence_.disk_full = true;
+    std::lock_guard lock(mutex_);
+    (void)parts_.process.Signal(SIGKILL);
+  }
+}
+
+void QemuMachine::ReadConsole() {
+  char buffer[16384];
+  const ssize_t got = ::recv(parts_.console.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) return parts_.console.Reset();  // the VMM is about to end
+  const std::string_view bytes(buffer, static_cast<size_t>(got));
+  parts_.console_log.Append(bytes);
+  KeepTail(console_tail_, bytes);
+}
+
+void QemuMachine::ReadStderr() {
+  const std::string bytes = ReadAvailable(parts_.stderr_pipe.get(), 16384);
+  if (bytes.empty()) return parts_.stderr_pipe.Reset();  // all writers are gone
+  parts_.vmm_log.Append(bytes);
+  KeepTail(stderr_tail_, bytes);
+}
+
+void QemuMachine::Finish() {
+  // What it said last is still in the sockets; bounded, since it may have written a lot.
+  for (int i = 0; i < 64 && qmp_open_; ++i) {
+    qmp_open_ = parts_.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
+  }
+  for (int i = 0; i < 64 && parts_.console; ++i) ReadConsole();
+  for (int i = 0; i < 16 && parts_.stderr_pipe; ++i) ReadStderr();
+  channel_->Close();
+  {
+    std::lock_guard lock(mutex_);
+    evidence_.status =
+        parts_.process.Wait(Deadline::After(milliseconds(0))).value_or(os::ExitStatus());
+  }
+  // They end by themselves when the VMM's end of their socket closes; but nobody else waits for
+  // them.
+  for (os::Process& helper : parts_.helpers) {
+    (void)helper.Kill(Deadline::After(std::chrono::seconds(5)));
+  }
+  RuntimeFiles(parts_.config.runtime_directory).Remove();
+  evidence_.killed =
+      kill_requested_ && (!evidence_.status.known || evidence_.status.signal == SIGKILL);
+  evidence_.console_tail = console_tail_;
+  evidence_.stderr_tail = stderr_tail_;
+  evidence_.memory_exhausted = os::OutOfMemoryKills() > memory_kills_before_;
+
+  std::function<void(const MachineExit&)> callback;
+  MachineExit exit = ExplainExit(evidence_);
+  {
+    std::lock_guard lock(mutex_);
+    exit_ = exit;
+    callback = std::move(on_exit_);
+    ended_.notify_all();
+  }
+  if (callback) callback(exit);
+}
+
+void QemuMachine::OnExit(std::function<void(const MachineExit&)> callback) {
+  std::unique_lock lock(mutex_);
+  if (!exit_) {
+    on_exit_ = std::move(callback);
+    return;
+  }
+  const MachineExit exit = *exit_;
+  lock.unlock();
+  if (callback) callback(exit);
+}
+
+std::optional<MachineExit> QemuMachine::exit() const {
+  std::lock_guard lock(mutex_);
+  return exit_;
+}
+
+Status QemuMachine::Freeze(Deadline deadline) {
+  ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
+                   parts_.qmp->Execute("stop", {}, deadline));
+  return {};
+}
+
+Status QemuMachine::Continue(Deadline deadline) {
+  ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
+                   parts_.qmp->Execute("cont", {}, deadline));
+  return {};
+}
+
+Status QemuMachine::Kill(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  if (exit_) return {};
+  kill_requested_ = true;
+  RETURN_IF_ERROR(parts_.process.Signal(SIGKILL));
+  const auto ended = [this] { return exit_.has_value(); };
+  if (deadline.IsNever()) {
+    ended_.wait(lock, ended);
+  } else if (!ended_.wait_until(lock, deadline.when(), ended)) {
+    return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", parts_.config.id);
+  }
+  return {};
+}
+
+uint64_t QemuMachine::HostMemoryBytes() const {
+  // The pids cannot be others': we have not waited for these processes while exit_ is unset.
+  std::lock_guard lock(mutex_);
+  if (exit_) return 0;
+  uint64_t bytes = os::ProportionalMemoryBytes(parts_.process.pid()).value_or(0);
+  for (const os::Process& helper : parts_.helpers) {
+    bytes += os::ProportionalMemoryBytes(helper.pid()).value_or(0);
+  }
+  return bytes;
+}
+
+}  // namespace wrenn::vmm

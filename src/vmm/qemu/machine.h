@@ -1,0 +1,95 @@
+// QemuMachine: one running QEMU process and what watches it.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "net/passt.h"
+#include "os/process.h"
+#include "vmm/bounded_log.h"
+#include "vmm/machine.h"
+#include "vmm/qemu/exit_reason.h"
+#include "vmm/qemu/qmp_client.h"
+#include "vmm/qemu/runtime_files.h"
+
+namespace wrenn::vmm {
+
+// What a machine consists of once it runs.
+struct QemuParts {
+  MachineConfig config;
+  os::Process process;
+  std::vector<os::Process> helpers;  // of its user-mode network; they end with it
+  std::unique_ptr<QmpClient> qmp;
+  UniqueFd console;      // connected
+  UniqueFd stderr_pipe;  // the reading end
+  BoundedLog console_log;
+  BoundedLog vmm_log;
+  bool kvm = false;
+};
+
+// A thread of its own watches the process, its events and its output. The object must not be
+// destroyed from its own exit callback.
+class QemuMachine final : public Machine {
+ public:
+  static Result<std::unique_ptr<QemuMachine>> Start(QemuParts parts);
+  ~QemuMachine() override;
+
+  json::object Record() const override { return record_; }
+  std::shared_ptr<agent::Channel> channel() override { return channel_; }
+  void OnExit(std::function<void(const MachineExit&)> callback) override;
+  std::optional<MachineExit> exit() const override;
+  Status Freeze(Deadline deadline) override;
+  Status Continue(Deadline deadline) override;
+  Status Kill(Deadline deadline) override;
+  uint64_t HostMemoryBytes() const override;
+
+ private:
+  QemuMachine(QemuParts parts, UniqueFd stop);
+
+  void Watch();
+  // One round of waiting and handling; false when the process has ended or the object ends.
+  bool WatchOnce(bool quiet);
+  void HandleEvent(const QmpEvent& event);
+  void ReadConsole();
+  void ReadStderr();
+  void Finish();
+
+  QemuParts parts_;  // but for the process the watching thread's alone, once it runs
+  const json::object record_;
+  const std::shared_ptr<agent::Channel> channel_;
+  const UniqueFd stop_;
+  const uint64_t memory_kills_before_;
+  std::string console_tail_;
+  std::string stderr_tail_;
+  ExitEvidence evidence_;
+  bool qmp_open_ = true;
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::optional<MachineExit> exit_;
+  std::function<void(const MachineExit&)> on_exit_;
+  std::atomic<bool> kill_requested_ = false;
+  std::thread thread_;
+};
+
+// The record of a machine: what Adopt() and Reap() need.
+json::object MakeRecord(const QemuParts& parts);
+
+// A process as it stands in a record.
+struct RecordedProcess {
+  pid_t pid = 0;
+  uint64_t start_time = 0;
+};
+struct QemuRecord {
+  std::string boot_id;
+  RecordedProcess vmm;
+  std::vector<RecordedProcess> helpers;
+  bool kvm = false;
+};
+// kInvalidArgument for a record of another engine or a broken one.
+Result<QemuRecord> ParseRecord(const json::object& record);
+
+}  // namespace wrenn::vmm

@@ -1,0 +1,63 @@
+// QmpClient: one connection to a VMM's control socket.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/deadline.h"
+#include "base/unique_fd.h"
+#include "vmm/qemu/qmp_parser.h"
+
+namespace wrenn::vmm {
+
+// Any thread may Execute(); one other thread must Pump() whenever the descriptor is readable, for
+// that is what delivers the answers.
+class QmpClient {
+ public:
+  // Takes a connected, non-blocking socket through greeting and capabilities. kUnavailable when the
+  // VMM closes it, kDeadlineExceeded when it says nothing.
+  static Result<std::unique_ptr<QmpClient>> Connect(UniqueFd socket, Deadline deadline);
+
+  // Runs a command and gives what it returned. kInternal with QEMU's words when it refuses,
+  // kUnavailable when the connection has ended.
+  Result<json::value> Execute(const std::string& command, json::object arguments,
+                              Deadline deadline);
+
+  int fd() const { return socket_.get(); }
+
+  // Never waits. Takes what has arrived, hands answers to those who wait for them and events to
+  // `on_event`. False when the connection has ended (or the VMM talks nonsense): everybody who
+  // waits has been told.
+  bool Pump(const std::function<void(const QmpEvent&)>& on_event);
+
+  const QmpGreeting& greeting() const { return greeting_; }
+
+ private:
+  struct Answer {
+    std::optional<Result<json::value>> result;
+  };
+
+  explicit QmpClient(UniqueFd socket) : socket_(std::move(socket)) {}
+  Status Negotiate(Deadline deadline);
+  Result<QmpMessage> ReadMessage(Deadline deadline);
+  void Deliver(QmpMessage message, const std::function<void(const QmpEvent&)>& on_event);
+  void End();
+
+  const UniqueFd socket_;
+  QmpGreeting greeting_;
+  QmpLines lines_;  // of the pumping thread alone
+
+  std::mutex write_mutex_;
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::map<uint64_t, Answer*> waiting_;  // by command id
+  uint64_t next_id_ = 1;
+  bool ended_ = false;
+};
+
+}  // namespace wrenn::vmm
