@@ -102,13 +102,13 @@ Status MakeExt4(const Workspace& workspace, const Ext4Request& request) {
                            request.tree,
                            request.image,
                            fmt::format("{}k", size / 1024)});
-  auto made = RunTool(workspace, {.argv = argv, .environment = {"E2FSPROGS_FAKE_TIME=1"}});
+  auto made = RunTool(workspace, {.argv = argv});
   if (!made) return Fail(made.error().WithContext("cannot make the root file system"));
   return DigHoles(request.image);  // mke2fs wrote the empty tables as zeros
 }
 
 Status SetOwners(const Workspace& workspace, const std::string& image, const std::string& tree,
-                 const std::function<Owner(const std::string&)>& owner_of, int64_t time) {
+                 const std::function<Owner(const std::string&)>& owner_of) {
   std::string commands;
   const auto set = [&](const std::string& path) -> Status {
     if (path.find_first_of(" \t\n\"'<") != path.npos) {
@@ -116,9 +116,6 @@ Status SetOwners(const Workspace& workspace, const std::string& image, const std
     }
     const Owner owner = owner_of(path);
     commands += fmt::format("sif {0} uid {1}\nsif {0} gid {2}\n", path, owner.uid, owner.gid);
-    for (const char* field : {"atime", "ctime", "mtime", "crtime"}) {
-      commands += fmt::format("sif {} {} @{}\n", path, field, time);
-    }
     return {};
   };
   RETURN_IF_ERROR(set("/"));

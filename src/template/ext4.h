@@ -45,6 +45,6 @@ struct Owner {
   gid_t gid = 0;
 };
 Status SetOwners(const Workspace& workspace, const std::string& image, const std::string& tree,
-                 const std::function<Owner(const std::string&)>& owner_of, int64_t time);
+                 const std::function<Owner(const std::string&)>& owner_of);
 
 }  // namespace wrenn::template_

@@ -48,7 +48,7 @@ class MinimalRecipe : public Recipe {
                                          .room_bytes = kMinimalRoom,
                                          .identity = Text(),
                                          .wrapper = {}}));
-    return SetOwners(workspace, image, tree, MinimalOwner, /*time=*/1);
+    return SetOwners(workspace, image, tree, MinimalOwner);
   }
 
  private:
