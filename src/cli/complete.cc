@@ -1,0 +1,201 @@
+#include "cli/complete.h"
+
+#include <algorithm>
+
+#include <CLI/App.hpp>
+
+#include "cli/app.h"
+#include "cli/local.h"
+#include "cli/sandbox_view.h"
+
+namespace wrenn::cli {
+namespace {
+
+bool TakesValue(const CLI::Option* option) {
+  return option && option->get_items_expected_max() > 0;
+}
+
+// What the words before the cursor say about the place where it is.
+struct Place {
+  CLI::App* command;                // the innermost subcommand
+  const CLI::Option* value_of = nullptr;  // the option whose value is awaited
+  size_t positionals = 0;           // words of the command that are no options
+  bool in_program = false;          // behind "--", or in the program that exec and run take
+};
+
+std::string Path(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent && parent->get_parent() ? parent->get_name() + " " + command.get_name()
+                                        : command.get_name();
+}
+
+CLI::App* FindSubcommand(CLI::App& command, const std::string& name) {
+  const auto found =
+      command.get_subcommands([&](CLI::App* sub) { return sub->check_name(name); });
+  return found.empty() ? nullptr : found[0];
+}
+
+Place FindPlace(CLI::App& app, const std::vector<std::string>& words) {
+  Place place{&app};
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (place.value_of) {
+      place.value_of = nullptr;
+    } else if (word == "--") {
+      place.in_program = true;
+      return place;
+    } else if (word.size() > 1 && word[0] == '-') {
+      const CLI::Option* option = place.command->get_option_no_throw(word);
+      if (TakesValue(option)) place.value_of = option;
+    } else if (CLI::App* sub = FindSubcommand(*place.command, word); sub && !place.positionals) {
+      place.command = sub;
+    } else {
+      ++place.positionals;
+    }
+  }
+  const std::string path = Path(*place.command);
+  place.in_program = (path == "run" && place.positionals > 0) ||
+                     ((path == "exec" || path == "shell") && place.positionals > 1);
+  return place;
+}
+
+class Collector {
+ public:
+  explicit Collector(std::string prefix) : prefix_(std::move(prefix)) {}
+
+  void Add(const std::string& word, const std::string& description = {}) {
+    if (word.starts_with(prefix_)) found_.words.push_back({word, description});
+  }
+  void AddAll(const std::vector<std::string>& words, std::string_view suffix = {}) {
+    for (const std::string& word : words) Add(word + std::string(suffix));
+  }
+  void AddFiles() { found_.files = true; }
+
+  void AddOptions(CLI::App& command) {
+    for (const CLI::Option* option : command.get_options()) {
+      for (const std::string& name : option->get_lnames()) {
+        Add("--" + name, option->get_description());
+      }
+    }
+  }
+  void AddSubcommands(CLI::App& command) {
+    for (const CLI::App* sub : command.get_subcommands({})) {
+      Add(sub->get_name(), sub->get_description());
+    }
+  }
+
+  Candidates Take() { return std::move(found_); }
+
+ private:
+  std::string prefix_;
+  Candidates found_;
+};
+
+void AddValues(const CLI::Option& option, const CompletionSources& sources, Collector& out) {
+  const std::vector<std::string>& names = option.get_lnames();
+  const std::string name = names.empty() ? std::string() : names[0];
+  if (name == "template") out.AddAll(sources.templates());
+  if (name == "upload" || name == "packages" || name == "config") out.AddFiles();
+}
+
+void AddPositionals(const Place& place, const CompletionSources& sources, Collector& out) {
+  const std::string path = Path(*place.command);
+  const bool first = place.positionals == 0;
+  if ((path == "exec" || path == "shell" || path == "ps") && first) {
+    out.AddAll(sources.sandboxes(false));
+  } else if (path == "stop") {
+    out.AddAll(sources.sandboxes(false));
+  } else if (path == "rm" || (path == "logs" && first)) {
+    out.AddAll(sources.sandboxes(true));
+  } else if (path == "cp") {
+    out.AddAll(sources.sandboxes(false), ":");
+    out.AddFiles();
+  } else if (path == "template build" && first) {
+    out.AddAll({"minimal", "base"});
+  } else if (path == "template rm" || (path == "template inspect" && first)) {
+    out.AddAll(sources.templates());
+  } else if (path == "key revoke") {
+    out.AddAll(sources.keys());
+  } else if (path == "completion" && first) {
+    out.AddAll({"bash", "zsh", "fish"});
+  }
+}
+
+CompletionSources RealSources() {
+  CompletionSources sources;
+  sources.sandboxes = [](bool ended_too) {
+    std::vector<std::string> ids;
+    const auto api = Api::FromEnvironment();
+    if (!api) return ids;
+    const auto sandboxes = ListSandboxes(*api);
+    if (!sandboxes) return ids;
+    for (const SandboxView& one : *sandboxes) {
+      if (ended_too || !one.ended()) ids.push_back(one.id);
+    }
+    return ids;
+  };
+  sources.templates = [] {
+    std::vector<std::string> names;
+    const auto local = OpenLocal();
+    if (!local) return names;
+    const auto records = local->store->ListTemplates(store::kDefaultTenant);
+    if (!records) return names;
+    for (const auto& record : *records) names.push_back(record.name);
+    return names;
+  };
+  sources.keys = [] {
+    std::vector<std::string> names;
+    const auto local = OpenLocal();
+    if (!local) return names;
+    const auto records = local->store->ListKeys(store::kDefaultTenant);
+    if (!records) return names;
+    for (const auto& record : *records) names.push_back(record.id);
+    return names;
+  };
+  return sources;
+}
+
+}  // namespace
+
+Candidates Complete(CLI::App& app, std::vector<std::string> words,
+                    const CompletionSources& sources) {
+  // bash takes "--template=ba" for three words.
+  std::erase(words, "=");
+  if (words.empty()) words.emplace_back();
+  const Place place = FindPlace(app, words);
+  const std::string& word = words.back();
+  Collector out(word);
+  if (place.value_of) {
+    AddValues(*place.value_of, sources, out);
+  } else if (place.in_program) {
+    out.AddFiles();
+  } else if (word.starts_with('-')) {
+    out.AddOptions(*place.command);
+  } else if (!place.command->get_subcommands({}).empty()) {
+    out.AddSubcommands(*place.command);
+  } else {
+    AddPositionals(place, sources, out);
+  }
+  return out.Take();
+}
+
+std::string FormatCandidates(const Candidates& candidates) {
+  std::string text;
+  for (const Candidate& candidate : candidates.words) {
+    text += candidate.word;
+    if (!candidate.description.empty()) text += "\t" + candidate.description;
+    text += "\n";
+  }
+  if (candidates.files) text += ":files\n";
+  return text;
+}
+
+int MainComplete(std::vector<std::string> words) {
+  if (!words.empty() && words[0] == "--") words.erase(words.begin());
+  Invocation invocation;
+  const auto app = BuildApp(invocation);
+  fmt::print("{}", FormatCandidates(Complete(*app, std::move(words), RealSources())));
+  return kSuccess;
+}
+
+}  // namespace wrenn::cli

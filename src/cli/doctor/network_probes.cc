@@ -1,0 +1,104 @@
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+
+#include <cstring>
+
+#include "cli/doctor/in_namespaces.h"
+#include "cli/doctor/probes.h"
+#include "cli/doctor/run_tool.h"
+#include "os/process.h"
+
+namespace wrenn::cli::doctor {
+namespace {
+
+Status MakeTap() {
+  UniqueFd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!tun) return Fail(ErrnoError("cannot open /dev/net/tun"));
+  ifreq request{};
+  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  std::strncpy(request.ifr_name, "wrenn-doctor", IFNAMSIZ - 1);
+  if (::ioctl(tun.get(), TUNSETIFF, &request) < 0) return Fail(ErrnoError("cannot make a TAP device"));
+  return {};
+}
+
+// A table, a chain with a rule, and masquerading, in one transaction: what egress needs.
+Status MakeRules() {
+  RETURN_IF_ERROR(
+      RunTool({"nft",
+               "add table inet wrenn_doctor; "
+               "add set inet wrenn_doctor addresses { type ipv4_addr; }; "
+               "add chain inet wrenn_doctor out { type filter hook output priority 0; }; "
+               "add rule inet wrenn_doctor out ip daddr @addresses drop; "
+               "add table ip wrenn_doctor_nat; "
+               "add chain ip wrenn_doctor_nat post { type nat hook postrouting priority 100; }; "
+               "add rule ip wrenn_doctor_nat post masquerade"}));
+  return {};
+}
+
+Check CheckNamespaces() {
+  Check check("network namespaces");
+  if (const Status made = InNamespaces([] { return Status(); }); made) {
+    check.finding = ::geteuid() == 0 ? "can be made" : "can be made, inside a user namespace";
+    check.consequence = "each VMM can be cut off from this machine's network";
+  } else {
+    check.verdict = Verdict::kLimited;
+    check.finding = made.error().message;
+    check.consequence = "no TAP networks; sandboxes without network are not affected";
+    check.remedy = "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)";
+  }
+  return check;
+}
+
+Check CheckTun() {
+  Check check("tun");
+  if (const Status made = InNamespaces(MakeTap); made) {
+    check.finding = "a TAP device was made";
+    check.consequence = "sandboxes can have a network device of their own";
+  } else {
+    check.verdict = Verdict::kLimited;
+    check.finding = made.error().message;
+    check.consequence = "egress goes through a user-mode network, which is slower";
+    check.remedy = "modprobe tun; in a container give it /dev/net/tun";
+  }
+  return check;
+}
+
+Check CheckNftables() {
+  Check check("nftables");
+  const auto program = os::FindProgram("nft");
+  const Status made = program ? InNamespaces(MakeRules) : Status(Fail(program.error()));
+  if (made) {
+    check.finding = "a table with a set, rules and masquerading was made";
+    check.consequence = "the egress of sandboxes can be filtered in the kernel";
+  } else {
+    check.verdict = Verdict::kLimited;
+    check.finding = made.error().message;
+    check.consequence = "no filtering of TAP networks; the user-mode network filters for itself";
+    check.remedy = program ? "modprobe nf_tables nft_masq" : "apt install nftables";
+  }
+  return check;
+}
+
+Check CheckPasst() {
+  Check check("passt");
+  if (const auto version = RunTool({"passt", "--version"})) {
+    check.finding = version->substr(0, version->find('\n'));
+    check.consequence = "sandboxes can reach the internet without root (--egress)";
+  } else {
+    check.verdict = Verdict::kLimited;
+    check.finding = version.error().message;
+    check.consequence = "no --egress without root";
+    check.remedy = "apt install passt";
+  }
+  return check;
+}
+
+}  // namespace
+
+std::vector<Check> ProbeNetwork() {
+  return {CheckNamespaces(), CheckTun(), CheckNftables(), CheckPasst()};
+}
+
+}  // namespace wrenn::cli::doctor

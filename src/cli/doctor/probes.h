@@ -1,0 +1,23 @@
+// The probes of `wrenn doctor`: each tries the real thing, leaves nothing behind and needs no root.
+#pragma once
+
+#include <vector>
+
+#include "cli/doctor/report.h"
+#include "os/paths.h"
+
+namespace wrenn::cli::doctor {
+
+// engine_probes.cc: QEMU, KVM and what runs sandboxes.
+std::vector<Check> ProbeEngine(const os::Paths& paths);
+
+// network_probes.cc: namespaces, TUN, nftables, passt.
+std::vector<Check> ProbeNetwork();
+
+// kernel_probes.cc: device-mapper, cgroup v2, userfaultfd, PAGEMAP_SCAN.
+std::vector<Check> ProbeKernel();
+
+// host_probes.cc: reflink and room on the root's file system, memory, programs for building templates.
+std::vector<Check> ProbeHost(const os::Paths& paths);
+
+}  // namespace wrenn::cli::doctor

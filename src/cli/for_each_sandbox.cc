@@ -1,0 +1,37 @@
+#include "cli/for_each_sandbox.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "cli/terminal.h"
+
+namespace wrenn::cli {
+
+size_t ForEachSandbox(const std::vector<std::string>& ids,
+                      const std::function<Status(const std::string&)>& act) {
+  constexpr size_t kAtOnce = 8;
+  std::atomic<size_t> next = 0;
+  std::atomic<size_t> failed = 0;
+  std::mutex printing;
+  const auto work = [&] {
+    for (size_t i = next++; i < ids.size(); i = next++) {
+      const Status done = act(ids[i]);
+      std::lock_guard lock(printing);
+      if (done) {
+        fmt::print("{}\n", ids[i]);
+      } else {
+        ++failed;
+        PrintError(done.error());
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < std::min(ids.size(), kAtOnce); ++i) threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  return failed;
+}
+
+}  // namespace wrenn::cli

@@ -1,0 +1,69 @@
+#include "cli/options.h"
+
+#include <cstdlib>
+
+#include <CLI/App.hpp>
+
+namespace wrenn::cli {
+
+void AddSandboxOptions(CLI::App& app, SandboxOptions& options,
+                       const std::string& default_template) {
+  options.template_name = default_template;
+  app.add_option("-t,--template", options.template_name, "What it starts from (wrenn template ls)")
+      ->capture_default_str();
+  app.add_option("--vcpus", options.vcpus, "Virtual CPUs; else the template's")
+      ->check(CLI::Range(1, 64))
+      ->type_name("N");
+  app.add_option("--memory", options.memory_mb, "Memory in MiB; else the template's")
+      ->check(CLI::Range(32, 1 << 20))
+      ->type_name("MIB");
+  app.add_option("--disk", options.disk_mb, "Disk in MiB; else the template's")
+      ->check(CLI::Range(1, 1 << 24))
+      ->type_name("MIB");
+  app.add_option("--timeout", options.timeout_sec, "Idle seconds until it is stopped; 0: never")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("SEC")
+      ->capture_default_str();
+  app.add_flag("--egress", options.egress, "Let it reach the internet; by default it has no network");
+  app.add_option("-e,--env", options.envs,
+                 "Environment variable for its processes, KEY=VALUE, or KEY to pass on")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  app.add_option("--label", options.labels, "A note of yours, kept with it")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+}
+
+Result<json::object> ReadPairs(const std::vector<std::string>& pairs, std::string_view option,
+                               bool from_environment) {
+  json::object object;
+  for (const std::string& pair : pairs) {
+    const size_t equals = pair.find('=');
+    const std::string key = pair.substr(0, equals);
+    if (key.empty()) return Fail(Code::kInvalidArgument, "{} '{}' has no name", option, pair);
+    if (equals != std::string::npos) {
+      object[key] = pair.substr(equals + 1);
+    } else if (!from_environment) {
+      return Fail(Code::kInvalidArgument, "{} '{}' has no value: write {}=VALUE", option, pair, key);
+    } else if (const char* value = std::getenv(key.c_str())) {
+      object[key] = value;
+    }
+  }
+  return object;
+}
+
+Result<json::object> CreateRequest(const SandboxOptions& options) {
+  json::object request = {{"template", options.template_name},
+                          {"timeout_sec", options.timeout_sec}};
+  if (options.vcpus) request["vcpus"] = options.vcpus;
+  if (options.memory_mb) request["memory_mb"] = options.memory_mb;
+  if (options.disk_mb) request["disk_mb"] = options.disk_mb;
+  if (options.egress) request["egress"] = true;
+  ASSIGN_OR_RETURN(json::object envs, ReadPairs(options.envs, "--env", true));
+  if (!envs.empty()) request["envs"] = std::move(envs);
+  ASSIGN_OR_RETURN(json::object labels, ReadPairs(options.labels, "--label", false));
+  if (!labels.empty()) request["metadata"] = std::move(labels);
+  return request;
+}
+
+}  // namespace wrenn::cli

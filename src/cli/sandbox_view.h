@@ -1,0 +1,40 @@
+// Sandboxes as the API shows them, and how a user names one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/api.h"
+
+namespace wrenn::cli {
+
+// What a client needs of a sandbox; `raw` is all that the server said.
+struct SandboxView {
+  std::string id;
+  std::string status;
+  std::string reason;
+  std::string template_name;
+  int64_t vcpus = 0;
+  int64_t memory_mb = 0;
+  int64_t timeout_sec = 0;
+  std::string created_at;
+  std::string last_active_at;
+  json::object raw;
+
+  // Whether it is over: it has a record and a console, but no machine.
+  bool ended() const { return status == "stopped" || status == "error"; }
+};
+
+Result<SandboxView> DecodeSandbox(const json::value& value);
+
+// All sandboxes, ended ones too, as the server orders them.
+Result<std::vector<SandboxView>> ListSandboxes(const Api& api);
+
+// The id that a user means: an id, or the beginning of exactly one, with or without "sb-". Live
+// sandboxes go before ended ones. kNotFound; kInvalidArgument when several begin so.
+Result<std::string> MatchId(const std::vector<SandboxView>& sandboxes, const std::string& text);
+
+// The same against the server; a whole id is taken as it is.
+Result<std::string> ResolveId(const Api& api, const std::string& text);
+
+}  // namespace wrenn::cli

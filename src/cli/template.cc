@@ -1,0 +1,185 @@
+// wrenn template: what sandboxes start from.
+#include <chrono>
+#include <memory>
+
+#include <CLI/App.hpp>
+
+#include "api/views.h"
+#include "base/encoding.h"
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "cli/invocation.h"
+#include "cli/local.h"
+#include "cli/output.h"
+#include "cli/table.h"
+#include "cli/template_build.h"
+#include "cli/terminal.h"
+
+namespace wrenn::cli {
+namespace {
+
+struct Options {
+  std::string name;
+  std::vector<std::string> names;
+  std::string packages;
+  int disk_mb = 0;
+  int vcpus = 0;
+  int memory_mb = 0;
+  bool force = false;
+  bool json = false;
+};
+
+Result<int> Build(const Options& options) {
+  template_::BuildRequest request = BuiltInRequest(options.name);
+  if (options.packages.empty() && !IsBuiltIn(options.name)) {
+    return Fail(Code::kInvalidArgument,
+                "'{}' is not built in (minimal and base are): give its packages with --packages FILE",
+                options.name);
+  }
+  if (options.name == "minimal" && !options.packages.empty()) {
+    return Fail(Code::kInvalidArgument, "'minimal' has no packages: take another name");
+  }
+  request.package_file = options.packages;
+  request.force = options.force;
+  if (options.disk_mb) request.disk_mb = options.disk_mb;
+  if (options.vcpus) request.vcpus = options.vcpus;
+  if (options.memory_mb) request.memory_mb = options.memory_mb;
+  const auto begin = std::chrono::steady_clock::now();
+  ASSIGN_OR_RETURN(const auto result, BuildTemplate(request));
+  if (options.json) {
+    json::object answer = api::TemplateView(result.record);
+    answer["reused"] = result.reused;
+    PrintJson(answer);
+    return kSuccess;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  fmt::print("template '{}' {} ({}, {:.1f} s)\n", result.record.name,
+             result.reused ? "is up to date" : "built", FormatBytes(result.record.size_bytes),
+             took.count());
+  return kSuccess;
+}
+
+// The templates as the running server says, or as the records do when there is no server.
+Result<json::array> Templates() {
+  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
+  if (api.Answers()) {
+    ASSIGN_OR_RETURN(json::value answer, api.Call("GET", "/v1/templates"));
+    if (!answer.is_array()) return Fail(Code::kInternal, "the server's answer is no list");
+    return std::move(answer.get_array());
+  }
+  ASSIGN_OR_RETURN(const Local local, OpenLocal());
+  const auto catalogue = template_::MakeCatalogue(local.paths, *local.store);
+  ASSIGN_OR_RETURN(const auto records, catalogue->List(store::kDefaultTenant));
+  json::array list;
+  for (const auto& record : records) list.push_back(api::TemplateView(record));
+  return list;
+}
+
+Result<int> List(const Options& options) {
+  ASSIGN_OR_RETURN(const json::array templates, Templates());
+  if (options.json) {
+    PrintJson(templates);
+    return kSuccess;
+  }
+  const auto now = std::chrono::system_clock::now();
+  Table table({"NAME", "TYPE", "VCPUS", "MEMORY", "SIZE", "AGE", "DESCRIPTION"});
+  for (const json::value& item : templates) {
+    if (!item.is_object()) continue;
+    JsonReader reader(item.get_object());
+    table.Add({reader.String("name"), reader.String("type"),
+               std::to_string(reader.Int("vcpus", 0, 0, INT64_MAX)),
+               fmt::format("{} MiB", reader.Int("memory_mb", 0, 0, INT64_MAX)),
+               FormatBytes(static_cast<uint64_t>(reader.Int("size_bytes", 0, 0, INT64_MAX))),
+               FormatAge(reader.String("created_at"), now), reader.String("description")});
+  }
+  fmt::print("{}", table.Format());
+  if (templates.empty() && IsTerminal(STDERR_FILENO)) {
+    PrintNote("there is none yet: 'wrenn template build base' makes one");
+  }
+  return kSuccess;
+}
+
+Result<int> Inspect(const Options& options) {
+  ASSIGN_OR_RETURN(const json::array templates, Templates());
+  for (const json::value& item : templates) {
+    if (!item.is_object()) continue;
+    JsonReader reader(item.get_object());
+    if (reader.String("name") != options.name) continue;
+    PrintJson(item);
+    return kSuccess;
+  }
+  return Fail(Code::kNotFound, "no template '{}': see 'wrenn template ls'", options.name);
+}
+
+Result<int> Remove(const Options& options) {
+  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
+  const bool by_server = api.Answers();
+  int code = kSuccess;
+  for (const std::string& name : options.names) {
+    const auto remove = [&]() -> Status {
+      if (by_server) {
+        RETURN_IF_ERROR(api.Call("DELETE", "/v1/snapshots/" + PercentEncode(name)));
+        return {};
+      }
+      ASSIGN_OR_RETURN(const Local local, OpenLocal());
+      return template_::MakeCatalogue(local.paths, *local.store)
+          ->Remove(store::kDefaultTenant, name);
+    };
+    if (const Status removed = remove(); !removed) {
+      PrintError(removed.error());
+      code = kFailure;
+    } else {
+      fmt::print("{}\n", name);
+    }
+  }
+  return code;
+}
+
+void AddBuild(CLI::App& parent, const std::shared_ptr<Options>& options, Invocation& invocation) {
+  auto* build = parent.add_subcommand("build", "Make a template on this machine");
+  build->add_option("NAME", options->name, "minimal, base, or a name of yours")->required();
+  build->add_option("--packages", options->packages, "A file with names of Debian packages")
+      ->check(CLI::ExistingFile)
+      ->type_name("FILE");
+  build->add_option("--disk", options->disk_mb, "Size of its file system in MiB")
+      ->check(CLI::Range(1, 1 << 24))
+      ->type_name("MIB");
+  build->add_option("--vcpus", options->vcpus, "Virtual CPUs of its sandboxes")
+      ->check(CLI::Range(1, 64))
+      ->type_name("N");
+  build->add_option("--memory", options->memory_mb, "Memory of its sandboxes in MiB")
+      ->check(CLI::Range(32, 1 << 20))
+      ->type_name("MIB");
+  build->add_flag("--force", options->force, "Build anew although an equal one exists");
+  build->add_flag("--json", options->json, "Print the result as JSON");
+  build->footer(
+      "minimal is busybox, a few MB, made in seconds. base is Debian with Python, git and curl.\n"
+      "A list of packages has names separated by space or newline; '#' begins a comment.\n\n"
+      "Examples:\n"
+      "  wrenn template build base\n"
+      "  wrenn template build science --packages science.txt --memory 1024");
+  build->callback([&invocation, options] { invocation.run = [options] { return Build(*options); }; });
+}
+
+}  // namespace
+
+void AddTemplate(CLI::App& app, Invocation& invocation) {
+  auto* group = app.add_subcommand("template", "Make, list and remove what sandboxes start from");
+  group->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  AddBuild(*group, options, invocation);
+
+  auto* list = group->add_subcommand("ls", "List templates");
+  list->add_flag("--json", options->json, "As JSON");
+  list->callback([&invocation, options] { invocation.run = [options] { return List(*options); }; });
+
+  auto* inspect = group->add_subcommand("inspect", "All that is known of one, as JSON");
+  inspect->add_option("NAME", options->name, "The template")->required();
+  inspect->callback([&invocation, options] { invocation.run = [options] { return Inspect(*options); }; });
+
+  auto* remove = group->add_subcommand("rm", "Remove templates that no sandbox uses");
+  remove->add_option("NAME", options->names, "The templates")->required();
+  remove->callback([&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
+}
+
+}  // namespace wrenn::cli
