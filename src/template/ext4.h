@@ -38,8 +38,7 @@ Result<TreeSize> MeasureTree(const std::string& tree);
 Status MakeExt4(const Workspace& workspace, const Ext4Request& request);
 
 // Sets the owner of files in an image, for trees made by a user who could not: `owner_of` gets each
-// path of `tree` as the guest sees it ("/bin/sh"). Paths must be free of spaces and quotes. All
-// times become `time`, in seconds since 1970, so that equal trees make equal images.
+// path of `tree` as the guest sees it ("/bin/sh"). Paths must be free of spaces and quotes.
 struct Owner {
   uid_t uid = 0;
   gid_t gid = 0;
