@@ -12,10 +12,9 @@ constexpr size_t kReadSize = 16 << 10;
 }
 
 Result<bool> ByteStream::Fill(Deadline deadline) {
-  if (begin_ == buffer_.size()) {
-    buffer_.clear();
-    begin_ = 0;
-  }
+  // Always, not only when all was read: on a stream that never lets it run empty it would grow.
+  buffer_.erase(0, begin_);
+  begin_ = 0;
   const size_t old = buffer_.size();
   buffer_.resize(old + kReadSize);
   auto got = ReadSome(fd_.get(), std::span(buffer_).subspan(old), deadline);

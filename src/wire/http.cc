@@ -98,9 +98,20 @@ Result<std::optional<BodyLength>> DeclaredLength(const Fields& fields) {
   return std::optional(BodyLength{BodyLength::Kind::kFixed, bytes});
 }
 
+// Whatever a value holds (a file's name, say), it stays within its line.
+void AppendValue(std::string& text, std::string_view value) {
+  const size_t at = text.size();
+  text.append(value);
+  for (size_t i = at; i < text.size(); ++i) {
+    if (!IsFieldValue(std::string_view(text).substr(i, 1))) text[i] = ' ';
+  }
+}
+
 void AppendFields(std::string& text, const Fields& fields) {
   for (const auto& [name, value] : fields.all()) {
-    text.append(name).append(": ").append(value).append("\r\n");
+    text.append(name).append(": ");
+    AppendValue(text, value);
+    text.append("\r\n");
   }
   text.append("\r\n");
 }
@@ -187,6 +198,9 @@ Result<RequestHead> ParseRequestHead(std::string_view text) {
   }
   ASSIGN_OR_RETURN(head.minor_version, ParseVersion(line.substr(last + 1)));
   ASSIGN_OR_RETURN(head.fields, ParseFields(text));
+  // RFC 9112 section 3.2: without a Host, or with two, nobody knows whom the request is for.
+  const size_t hosts = head.fields.Count("host");
+  if (hosts > 1 || (hosts == 0 && head.minor_version == 1)) return Malformed("not one Host field");
   return head;
 }
 
@@ -205,7 +219,17 @@ Result<ResponseHead> ParseResponseHead(std::string_view text) {
 }
 
 std::string FormatRequestHead(const RequestHead& head) {
-  std::string text = head.method + " " + head.target + " HTTP/1.1\r\n";
+  std::string text = head.method + " ";
+  for (const char c : head.target) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte > 0x20 && byte != 0x7F) {
+      text.push_back(c);
+    } else {
+      text.append(fmt::format("%{:02X}", byte));
+    }
+  }
+  text.append(" HTTP/1.1\r\n");
+  if (!head.fields.Find("host")) text.append("Host: localhost\r\n");
   AppendFields(text, head.fields);
   return text;
 }
@@ -218,32 +242,58 @@ std::string FormatResponseHead(const ResponseHead& head) {
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 206: return "Partial Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 416: return "Range Not Satisfiable";
-    case 426: return "Upgrade Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 507: return "Insufficient Storage";
-    default: return "Status";
+    case 100:
+      return "Continue";
+    case 101:
+      return "Switching Protocols";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 206:
+      return "Partial Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 416:
+      return "Range Not Satisfiable";
+    case 426:
+      return "Upgrade Required";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 507:
+      return "Insufficient Storage";
+    default:
+      return "Status";
   }
 }
 

@@ -1,8 +1,9 @@
 // HTTP/1.1 messages (RFC 9112): heads as values, strictly parsed; bodies as streams.
 //
 // One implementation for the agent in the guest, the agent's client, the API and the command line.
-// Both ends may be hostile, so whatever two readers could understand differently is refused: bare LF,
-// folded lines, Content-Length beside Transfer-Encoding, repeated lengths, spaces before a colon.
+// Both ends may be hostile, so whatever two readers could understand differently is refused: bare
+// LF, folded lines, Content-Length beside Transfer-Encoding, repeated lengths or hosts, spaces
+// before a colon.
 #pragma once
 
 #include <cstdint>
@@ -38,12 +39,12 @@ class Fields {
 
 struct RequestHead {
   std::string method;
-  std::string target;   // as on the wire: path and query, still percent-encoded
+  std::string target;     // as on the wire: path and query, still percent-encoded
   int minor_version = 1;  // HTTP/1.x
   Fields fields;
 
-  std::string_view path() const;                     // still percent-encoded
-  std::string_view query() const;                    // behind '?', or empty
+  std::string_view path() const;   // still percent-encoded
+  std::string_view query() const;  // behind '?', or empty
   // The first query parameter of that name, decoded.
   std::optional<std::string> Param(std::string_view name) const;
 };
@@ -62,6 +63,8 @@ inline constexpr size_t kMaxFields = 100;
 Result<RequestHead> ParseRequestHead(std::string_view text);
 Result<ResponseHead> ParseResponseHead(std::string_view text);
 
+// A head as text, always of HTTP/1.1. No value can break out of its line; a request without a Host
+// gets "localhost".
 std::string FormatRequestHead(const RequestHead& head);
 std::string FormatResponseHead(const ResponseHead& head);
 

@@ -20,7 +20,8 @@ class BodyReader {
   // Whether that was not sent yet: the other side holds its body back.
   bool HasPrelude() const { return !prelude_.empty(); }
 
-  // At least one byte; 0 at the body's proper end. A stream that ends too early is kUnavailable.
+  // At least one byte; 0 at the body's proper end. A stream that ends too early is kUnavailable,
+  // bad chunks are kInvalidArgument; both stay. After kDeadlineExceeded one can read again.
   Result<size_t> Read(std::span<char> out, Deadline deadline);
 
   // The rest of the body; kOutOfRange when that is more than `limit` bytes.
@@ -31,17 +32,26 @@ class BodyReader {
   BodyLength length() const { return length_; }
 
  private:
-  Result<uint64_t> ReadChunkSize(Deadline deadline);
-  Status ReadTrailer(Deadline deadline);
+  // What comes next of a chunked body (RFC 9112 section 7.1).
+  enum class Part { kSize, kData, kEnd, kTrailer };
+
+  Result<size_t> ReadNext(std::span<char> out, Deadline deadline);
+  Result<size_t> ReadChunked(std::span<char> out, Deadline deadline);
+  Status ReadChunkLine(Deadline deadline);
+  Status TakeChunkSize(std::string_view line);
 
   ByteStream* stream_ = nullptr;
   BodyLength length_;
   uint64_t left_ = 0;  // of the fixed body, or of the chunk
+  Part part_ = Part::kSize;
+  size_t trailer_bytes_ = 0;
   bool done_ = true;
+  std::optional<Error> broken_;  // what went wrong: nothing behind it can be trusted
   std::string prelude_;
 };
 
-// Writes one body: plain when its length was announced, else in chunks.
+// Writes one body: plain when its length was announced, else in chunks. Without a stream (the
+// answer to HEAD) it writes nothing.
 class BodyWriter {
  public:
   BodyWriter() = default;

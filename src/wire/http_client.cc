@@ -1,11 +1,13 @@
 #include "wire/http_client.h"
 
 namespace wrenn::wire {
+namespace {
+constexpr int kMaxInterim = 16;  // "100 Continue" and its like before the answer
+}
 
 void HttpClient::Begin(std::string method) {
   method_ = std::move(method);
-  response_ = ResponseHead();
-  response_.status = 0;
+  response_ = ResponseHead{0, 1, {}};
   body_ = BodyReader();
 }
 
@@ -40,7 +42,10 @@ Result<BodyWriter> HttpClient::StartRequest(RequestHead request, std::optional<u
 }
 
 Status HttpClient::ReadHead(Deadline deadline) {
-  for (;;) {
+  for (int interim = 0;; ++interim) {
+    if (interim > kMaxInterim) {
+      return Fail(Code::kInvalidArgument, "malformed HTTP: too many interim answers");
+    }
     ASSIGN_OR_RETURN(const std::string text,
                      stream_.ReadThrough("\r\n\r\n", kMaxHeadBytes, deadline));
     if (text.empty()) return Fail(Code::kUnavailable, "the connection was closed before an answer");

@@ -38,7 +38,7 @@ class HttpClient {
   ByteStream stream_;
   bool broken_ = false;  // the last request was not sent whole
   std::string method_;
-  ResponseHead response_;
+  ResponseHead response_{0, 1, {}};  // status 0: none yet
   BodyReader body_;
 };
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <system_error>
 
 namespace wrenn::wire {
 namespace {
@@ -31,6 +32,20 @@ bool Discard(BodyReader& body, size_t limit, Deadline deadline) {
   return false;
 }
 
+// Closing a socket that has unread bytes resets the connection, and the client might lose the
+// answer: so this says that it is over, and lets the client finish (RFC 9112 section 9.6).
+void Linger(ByteStream& stream) {
+  ::shutdown(stream.fd(), SHUT_WR);
+  BodyReader rest(stream, {BodyLength::Kind::kUntilClose, 0});
+  Discard(rest, kLingerLimit, Deadline::After(kLingerTime));
+}
+
+// Makes the close of a TCP connection a reset.
+void CloseAsBroken(ByteStream& stream) {
+  const linger hard{1, 0};
+  ::setsockopt(stream.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
 }  // namespace
 
 bool Exchange::KeepsAlive() const {
@@ -45,6 +60,9 @@ bool Exchange::ClientGone() const {
 Status Exchange::SendHead(int status, Fields fields, std::string_view body) {
   status_ = status;
   answered_ = true;
+  // A client that was not told to go on with its body may send it or not: nobody could tell its
+  // bytes from another request.
+  if (!body_.done() && body_.HasPrelude()) close_ = true;
   ResponseHead head;
   head.status = status;
   head.fields = std::move(fields);
@@ -77,7 +95,7 @@ Result<BodyWriter*> Exchange::StartBody(int status, std::string_view content_typ
   if (chunked) fields.Add("Transfer-Encoding", "chunked");
   if (!length && !chunked) close_ = true;  // HTTP/1.0: the end of the connection ends the body
   unfinished_ = true;
-  writer_ = BodyWriter(stream_, chunked);
+  writer_ = head_.method == "HEAD" ? BodyWriter() : BodyWriter(stream_, chunked);
   RETURN_IF_ERROR(SendHead(status, std::move(fields), {}));
   return &writer_;
 }
@@ -102,6 +120,7 @@ void HttpServer::Listen(UniqueFd listener) {
 }
 
 void HttpServer::AcceptLoop(int listener) {
+  if (!stop_event_) return;  // nothing could end it
   pollfd entries[2] = {{listener, POLLIN, 0}, {stop_event_.get(), POLLIN, 0}};
   for (;;) {
     if (::poll(entries, 2, -1) < 0 && errno != EINTR) return;
@@ -111,8 +130,8 @@ void HttpServer::AcceptLoop(int listener) {
       const int on = 1;  // fails harmlessly on unix sockets
       ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       Serve(std::move(connection));
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-      // The connection stays in the backlog: wait for descriptors to come free.
+    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+      // Most likely no descriptor is free. The connection stays in the backlog meanwhile.
       ::poll(&entries[1], 1, 50);
     }
   }
@@ -122,28 +141,48 @@ void HttpServer::Serve(UniqueFd connection) {
   Gate::Pass pass = gate_.Enter();
   if (!pass) return;
   std::unique_lock lock(mutex_);
+  if (stopping_) return;
   if (connections_.size() >= options_.max_connections) {
     lock.unlock();
-    [[maybe_unused]] const ssize_t sent =
-        ::send(connection.get(), kOverloaded.data(), kOverloaded.size(), MSG_NOSIGNAL);
-    return;
+    return RefuseOverload(connection.get());
   }
   const auto entry = connections_.emplace(connections_.end(), std::move(connection));
   lock.unlock();
-  std::thread([this, entry, held = std::move(pass)]() mutable {
-    ServeConnection(*entry);
-    std::unique_lock end(mutex_);
-    std::list<ByteStream> ended;
-    ended.splice(ended.end(), connections_, entry);
-    end.unlock();
-    ended.clear();  // closes the socket before the gate opens
-    held = Gate::Pass();
-  }).detach();
+  try {
+    std::thread([this, entry, held = std::move(pass)]() mutable {
+      ServeConnection(*entry);
+      Forget(entry);
+      held = Gate::Pass();
+    }).detach();
+  } catch (const std::system_error&) {  // no more threads
+    RefuseOverload(entry->fd());
+    Forget(entry);
+  }
+}
+
+void HttpServer::RefuseOverload(int connection) {
+  // What the client has sent already is read, or closing would reset the connection and it might
+  // never see the answer. There is no time to wait for more here.
+  char buffer[4096];
+  for (int i = 0; i < 4 && ::recv(connection, buffer, sizeof buffer, MSG_DONTWAIT) > 0; ++i) {
+  }
+  [[maybe_unused]] const ssize_t sent =
+      ::send(connection, kOverloaded.data(), kOverloaded.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::shutdown(connection, SHUT_WR);
+}
+
+void HttpServer::Forget(std::list<ByteStream>::iterator entry) {
+  std::list<ByteStream> ended;
+  std::lock_guard lock(mutex_);
+  ended.splice(ended.end(), connections_, entry);
 }
 
 void HttpServer::ServeConnection(ByteStream& stream) {
-  while (stream.WaitReadable(Deadline::After(options_.idle_limit))) {
-    if (!ServeRequest(stream)) return;
+  try {
+    while (stream.WaitReadable(Deadline::After(options_.idle_limit))) {
+      if (!ServeRequest(stream)) return;
+    }
+  } catch (...) {  // out of memory: this connection's end, not the program's
   }
 }
 
@@ -151,7 +190,7 @@ bool HttpServer::ServeRequest(ByteStream& stream) {
   const auto refuse = [&](int status, std::string_view why) {
     Exchange exchange(stream, RequestHead{"GET", "/", 1, {}}, BodyReader(), options_.write_limit);
     exchange.CloseAfter();
-    [[maybe_unused]] auto sent = exchange.Respond(status, "text/plain", std::string(why) + "\n");
+    if (exchange.Respond(status, "text/plain", std::string(why) + "\n")) Linger(stream);
     return false;
   };
   auto text = stream.ReadThrough("\r\n\r\n", kMaxHeadBytes, Deadline::After(options_.head_limit));
@@ -159,7 +198,10 @@ bool HttpServer::ServeRequest(ByteStream& stream) {
     return text.error().code == Code::kOutOfRange ? refuse(431, "request head too large") : false;
   }
   if (text->empty()) return false;  // the client closed the connection
-  auto head = ParseRequestHead(*text);
+  std::string_view start = *text;
+  while (start.starts_with("\r\n")) start.remove_prefix(2);  // RFC 9112 section 2.2
+  if (start.empty()) return true;
+  auto head = ParseRequestHead(start);
   if (!head) return refuse(400, head.error().message);
   auto length = RequestBodyLength(*head);
   if (!length) return refuse(400, length.error().message);
@@ -171,24 +213,26 @@ bool HttpServer::ServeRequest(ByteStream& stream) {
   Exchange exchange(stream, std::move(*head), std::move(body), options_.write_limit);
   try {
     handler_(exchange);
-  } catch (const std::exception&) {
+  } catch (...) {
     exchange.CloseAfter();
   }
   if (!exchange.answered()) {
     exchange.CloseAfter();
     [[maybe_unused]] auto sent = exchange.Respond(500, "text/plain", "internal error\n");
   }
-  if (exchange.unfinished_ || exchange.upgraded_) return false;
+  if (exchange.upgraded_) return false;
+  if (exchange.unfinished_) {
+    // Where the end of the connection ends the body, a plain close would make it look whole.
+    if (exchange.request().minor_version == 0) CloseAsBroken(stream);
+    return false;
+  }
   BodyReader& rest = exchange.body_;
   if (rest.done()) return exchange.KeepsAlive();
   if (rest.HasPrelude()) return false;  // the client holds the body back and need not send it now
   if (Discard(rest, kDrainLimit, Deadline::After(options_.head_limit))) {
     return exchange.KeepsAlive();
   }
-  // Closing a socket that has unread bytes resets the connection, and the client might lose the
-  // answer: so say that it is over, and let it finish (RFC 9112 section 9.6).
-  ::shutdown(stream.fd(), SHUT_WR);
-  Discard(rest, kLingerLimit, Deadline::After(kLingerTime));
+  Linger(stream);
   return false;
 }
 
@@ -200,6 +244,7 @@ void HttpServer::Stop() {
   listeners_.clear();
   {
     std::lock_guard lock(mutex_);
+    stopping_ = true;
     for (ByteStream& stream : connections_) stream.Shutdown();
   }
   gate_.WaitEmpty(Deadline::Never());

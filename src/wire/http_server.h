@@ -19,7 +19,10 @@ namespace wrenn::wire {
 class Exchange {
  public:
   Exchange(ByteStream& stream, RequestHead head, BodyReader body, Deadline::Duration write_limit)
-      : stream_(stream), head_(std::move(head)), body_(std::move(body)), write_limit_(write_limit) {}
+      : stream_(stream),
+        head_(std::move(head)),
+        body_(std::move(body)),
+        write_limit_(write_limit) {}
 
   const RequestHead& request() const { return head_; }
   BodyReader& body() { return body_; }
@@ -85,7 +88,7 @@ class HttpServer {
   using Handler = std::function<void(Exchange&)>;
 
   struct Options {
-    size_t max_connections = 4096;  // one more is answered 503 and closed
+    size_t max_connections = 4096;           // one more is answered 503 and closed
     Deadline::Duration idle_limit{300'000};  // between requests
     Deadline::Duration head_limit{30'000};   // from a head's first byte to its last
     Deadline::Duration write_limit{60'000};  // one write of an answer
@@ -106,6 +109,8 @@ class HttpServer {
 
  private:
   void AcceptLoop(int listener);
+  void RefuseOverload(int connection);
+  void Forget(std::list<ByteStream>::iterator entry);
   void ServeConnection(ByteStream& stream);
   // Serves one request; whether the connection can take another.
   bool ServeRequest(ByteStream& stream);
@@ -115,6 +120,7 @@ class HttpServer {
   UniqueFd stop_event_;
   Gate gate_;
   std::mutex mutex_;
+  bool stopping_ = false;
   std::list<ByteStream> connections_;
   std::list<UniqueFd> listeners_;
   std::list<std::thread> acceptors_;

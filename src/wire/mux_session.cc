@@ -122,7 +122,9 @@ nghttp2_session* MuxSession::Callbacks::NewSession(Role role, MuxSession* self) 
 }
 
 MuxSession::MuxSession(Role role, int transport, int wake, std::string unsent)
-    : transport_(transport), wake_(wake), read_buffer_(kReadSize) {
+    : transport_(transport),
+      wake_(wake),
+      read_buffer_(std::make_unique_for_overwrite<char[]>(kReadSize)) {
   session_ = Callbacks::NewSession(role, this);
   const uint32_t peer_streams = role == Role::kServer ? kMuxMaxStreams : 0;
   const std::array<nghttp2_settings_entry, 4> settings = {{
@@ -298,8 +300,8 @@ bool MuxSession::Receive(std::string_view bytes) {
 }
 
 bool MuxSession::ReadTransport() {
-  const ssize_t got = ::read(transport_, read_buffer_.data(), read_buffer_.size());
-  if (got > 0) return Receive({read_buffer_.data(), static_cast<size_t>(got)});
+  const ssize_t got = ::read(transport_, read_buffer_.get(), kReadSize);
+  if (got > 0) return Receive({read_buffer_.get(), static_cast<size_t>(got)});
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   end_ = End::kTransportClosed;
   return false;

@@ -114,7 +114,7 @@ class MuxSession {
   bool more_to_send_ = false;  // the session has more than `out_` took
   bool goaway_ = false;        // either side ended the session
   End end_ = End::kBroken;
-  std::vector<char> read_buffer_;
+  const std::unique_ptr<char[]> read_buffer_;  // its pages are touched only as far as reads reach
   std::vector<pollfd> poll_set_;
   std::vector<int32_t> poll_ids_;  // of poll_set_'s entries behind the first two
 };
