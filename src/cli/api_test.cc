@@ -1,0 +1,109 @@
+#include "cli/api.h"
+
+#include <gtest/gtest.h>
+
+#include "cli/guest_process.h"
+#include "cli/options.h"
+#include "wire/http_server.h"
+#include "wire/sockets.h"
+
+namespace wrenn::cli {
+namespace {
+
+TEST(ParseUrl, TakesServersApart) {
+  const auto plain = ParseUrl("http://127.0.0.1:8080");
+  EXPECT_EQ(plain->Address(), "127.0.0.1:8080");
+  EXPECT_TRUE(plain->IsLoopback());
+  const auto named = ParseUrl("http://wrenn.example/base/");
+  EXPECT_EQ(named->Address(), "wrenn.example:80");
+  EXPECT_EQ(named->prefix, "/base");
+  EXPECT_FALSE(named->IsLoopback());
+  const auto v6 = ParseUrl("http://[::1]:9000/");
+  EXPECT_EQ(v6->Address(), "[::1]:9000");
+  EXPECT_EQ(v6->prefix, "");
+  EXPECT_TRUE(v6->IsLoopback());
+  EXPECT_TRUE(ParseUrl("http://localhost")->IsLoopback());
+}
+
+TEST(ParseUrl, RefusesOthers) {
+  for (const char* url : {"", "127.0.0.1:8080", "https://x", "http://", "http://:80", "http://x:0",
+                          "http://x:99999", "http://x:8a", "http://[::1", "http://[::1]x"}) {
+    EXPECT_EQ(ParseUrl(url).error().code, Code::kInvalidArgument) << url;
+  }
+}
+
+// A server that answers every request with what the test says, and an Api that asks it.
+class ApiTest : public testing::Test {
+ protected:
+  ApiTest()
+      : server_([this](wire::Exchange& exchange) {
+          seen_ = exchange.request();
+          [[maybe_unused]] const Status sent = exchange.Respond(status_, "application/json", body_);
+        }) {
+    UniqueFd listener = *wire::ListenTcp("127.0.0.1", 0);
+    port_ = *wire::LocalPort(listener.get());
+    server_.Listen(std::move(listener));
+  }
+  Api Make() const { return Api(Endpoint{"127.0.0.1", port_, "/p"}, "secret"); }
+
+  int status_ = 200;
+  std::string body_ = "{}";
+  wire::RequestHead seen_;
+  uint16_t port_ = 0;
+  wire::HttpServer server_;
+};
+
+TEST_F(ApiTest, SendsKeyAndPrefix) {
+  body_ = R"({"a":1})";
+  const json::object request = {{"x", 2}};
+  const auto answer = Make().Call("POST", "/v1/y", &request);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->at("a"), 1);
+  EXPECT_EQ(seen_.target, "/p/v1/y");
+  EXPECT_EQ(seen_.fields.Get("x-api-key"), "secret");
+}
+
+TEST_F(ApiTest, ErrorsComeWithCodeAndMessage) {
+  status_ = 404;
+  body_ = R"({"error":{"code":"not_found","message":"no sandbox 'x'"}})";
+  const auto answer = Make().Call("GET", "/");
+  EXPECT_EQ(answer.error().code, Code::kNotFound);
+  EXPECT_EQ(answer.error().message, "no sandbox 'x'");
+}
+
+TEST_F(ApiTest, ARefusedKeyNamesTheRemedy) {
+  status_ = 401;
+  body_ = R"({"error":{"code":"unauthenticated","message":"the key is not known"}})";
+  EXPECT_NE(Make().Call("GET", "/").error().message.find("WRENN_API_KEY"), std::string::npos);
+}
+
+TEST_F(ApiTest, WithoutAServerTheMessageSaysHowToStartOne) {
+  server_.Stop();
+  const auto answer = Make().Call("GET", "/");
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::kUnavailable);
+  EXPECT_EQ(answer.error().message, fmt::format("no server at 127.0.0.1:{}: start one with 'wrenn "
+                                                "serve --detach'", port_));
+}
+
+TEST(ShellExitCode, IsAsAShellGivesIt) {
+  EXPECT_EQ(ShellExitCode(3, "exit status 3"), 3);
+  EXPECT_EQ(ShellExitCode(-1, "signal: killed"), 137);
+  EXPECT_EQ(ShellExitCode(-1, "signal: terminated"), 143);
+  EXPECT_EQ(ShellExitCode(-1, "signal: interrupt"), 130);
+  EXPECT_EQ(ShellExitCode(-1, "signal: segmentation fault (core dumped)"), 139);
+  EXPECT_EQ(ShellExitCode(-1, "timed out"), 137);
+  EXPECT_EQ(ShellExitCode(-1, "who knows"), 125);
+}
+
+TEST(ReadPairs, TakesValuesFromTheEnvironment) {
+  ::setenv("WRENN_TEST_PAIR", "v", 1);
+  const auto pairs = ReadPairs({"A=b=c", "WRENN_TEST_PAIR", "WRENN_TEST_ABSENT", "E="}, "--env", true);
+  ASSERT_TRUE(pairs);
+  EXPECT_EQ(*pairs, (json::object{{"A", "b=c"}, {"WRENN_TEST_PAIR", "v"}, {"E", ""}}));
+  EXPECT_FALSE(ReadPairs({"A"}, "--label", false));
+  EXPECT_FALSE(ReadPairs({"=x"}, "--env", true));
+}
+
+}  // namespace
+}  // namespace wrenn::cli

@@ -1,0 +1,81 @@
+#include "cli/complete.h"
+
+#include <CLI/App.hpp>
+#include <gtest/gtest.h>
+
+#include "cli/app.h"
+#include "cli/completion.h"
+#include "os/command.h"
+
+namespace wrenn::cli {
+namespace {
+
+CompletionSources Sources() {
+  return {[](bool ended_too) {
+            std::vector<std::string> ids = {"sb-aaa", "sb-bbb"};
+            if (ended_too) ids.push_back("sb-ended");
+            return ids;
+          },
+          [] { return std::vector<std::string>{"base", "minimal"}; },
+          [] { return std::vector<std::string>{"ky-1"}; }};
+}
+
+// The candidates at the end of a command line, with ":files" for those.
+std::vector<std::string> At(std::vector<std::string> words) {
+  Invocation invocation;
+  const auto app = BuildApp(invocation);
+  const Candidates found = Complete(*app, std::move(words), Sources());
+  std::vector<std::string> result;
+  for (const Candidate& candidate : found.words) result.push_back(candidate.word);
+  if (found.files) result.emplace_back(":files");
+  return result;
+}
+
+using List = std::vector<std::string>;
+
+TEST(Complete, Commands) {
+  EXPECT_EQ(At({"cr"}), List{"create"});
+  EXPECT_EQ(At({"template", ""}), (List{"build", "ls", "inspect", "rm"}));
+  EXPECT_GT(At({""}).size(), 14U);
+  EXPECT_EQ(At({"nonsense"}), List{});
+}
+
+TEST(Complete, Options) {
+  EXPECT_EQ(At({"ls", "--js"}), List{"--json"});
+  EXPECT_EQ(At({"exec", "--ti"}), List{"--timeout"});
+}
+
+TEST(Complete, SandboxesAndTemplates) {
+  EXPECT_EQ(At({"exec", ""}), (List{"sb-aaa", "sb-bbb"}));
+  EXPECT_EQ(At({"exec", "-i", "--env", "A=1", "sb-b"}), List{"sb-bbb"});
+  EXPECT_EQ(At({"rm", "sb-aaa", "sb-e"}), List{"sb-ended"});
+  EXPECT_EQ(At({"logs", "x", ""}), List{});
+  EXPECT_EQ(At({"create", "--template", "m"}), List{"minimal"});
+  EXPECT_EQ(At({"create", "--template", "=", "b"}), List{"base"});
+  EXPECT_EQ(At({"template", "rm", "b"}), List{"base"});
+  EXPECT_EQ(At({"key", "revoke", ""}), List{"ky-1"});
+}
+
+TEST(Complete, Files) {
+  EXPECT_EQ(At({"cp", "sb-a"}), (List{"sb-aaa:", ":files"}));
+  EXPECT_EQ(At({"exec", "sb-aaa", "cat", "x"}), List{":files"});
+  EXPECT_EQ(At({"run", "--", "x"}), List{":files"});
+  EXPECT_EQ(At({"run", "--upload", "x"}), List{":files"});
+}
+
+TEST(CompletionScript, ParsesInItsShell) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const std::string script(CompletionScript(shell));
+    ASSERT_FALSE(script.empty());
+    if (!os::FindProgram(shell)) continue;
+    os::CommandOptions options;
+    options.argv = {shell, std::string(shell) == "fish" ? "--no-execute" : "-n", "-c", script};
+    const auto parsed = os::RunCommand(options, Deadline::After(std::chrono::seconds(20)));
+    ASSERT_TRUE(parsed);
+    EXPECT_TRUE(parsed->exit.Success()) << shell << parsed->stderr_text;
+  }
+  EXPECT_TRUE(CompletionScript("tcsh").empty());
+}
+
+}  // namespace
+}  // namespace wrenn::cli
