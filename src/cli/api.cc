@@ -68,7 +68,8 @@ Result<Endpoint> ParseUrl(std::string_view url) {
                 "'{}' is no server's URL: {} (WRENN_API_URL=http://127.0.0.1:8080)", url, why);
   };
   constexpr std::string_view kScheme = "http://";
-  if (url.starts_with("https://")) return bad("wrenn speaks plain HTTP; put TLS in front by a proxy");
+  if (url.starts_with("https://"))
+    return bad("wrenn speaks plain HTTP; put TLS in front by a proxy");
   if (!url.starts_with(kScheme)) return bad("it must begin with http://");
   std::string_view rest = url.substr(kScheme.size());
   Endpoint endpoint;
@@ -116,13 +117,12 @@ Result<UniqueFd> Api::ConnectSocket() const {
   }
   Error last{Code::kUnavailable, "the host has no address", {}};
   for (const std::string& address : addresses) {
-    auto connected =
-        wire::ConnectTcp(address, endpoint_.port, Deadline::After(kConnectLimit));
+    auto connected = wire::ConnectTcp(address, endpoint_.port, Deadline::After(kConnectLimit));
     if (connected) return connected;
     last = std::move(connected.error());
   }
-  const std::string remedy = endpoint_.IsLoopback() ? "start one with 'wrenn serve --detach'"
-                                                    : "see WRENN_API_URL";
+  const std::string remedy =
+      endpoint_.IsLoopback() ? "start one with 'wrenn serve --detach'" : "see WRENN_API_URL";
   return Fail(Error{Code::kUnavailable,
                     fmt::format("no server at {}: {}", endpoint_.Address(), remedy),
                     last.ToString()});

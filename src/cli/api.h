@@ -14,7 +14,7 @@ namespace wrenn::cli {
 
 // Where a server listens: an http URL taken apart.
 struct Endpoint {
-  std::string host;    // a name or an address, without brackets
+  std::string host;  // a name or an address, without brackets
   uint16_t port = 80;
   std::string prefix;  // of every path, without a slash at its end
 
@@ -26,14 +26,14 @@ struct Endpoint {
 Result<Endpoint> ParseUrl(std::string_view url);
 
 // Asks one server. Each call is a connection of its own, so it can be used from several threads.
-// Errors of the server come back with its code and message; without a server the message says how to
-// start one.
+// Errors of the server come back with its code and message; without a server the message says how
+// to start one.
 class Api {
  public:
   static constexpr std::chrono::milliseconds kDefaultLimit{60'000};
 
-  // The server of $WRENN_API_URL and the key of $WRENN_API_KEY, else of the root's key file (none at
-  // all when that cannot be read: the server then refuses what needs one).
+  // The server of $WRENN_API_URL and the key of $WRENN_API_KEY, else of the root's key file (none
+  // at all when that cannot be read: the server then refuses what needs one).
   static Result<Api> FromEnvironment();
 
   Api(Endpoint endpoint, std::string key) : endpoint_(std::move(endpoint)), key_(std::move(key)) {}

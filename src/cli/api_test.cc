@@ -83,7 +83,8 @@ TEST_F(ApiTest, WithoutAServerTheMessageSaysHowToStartOne) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Code::kUnavailable);
   EXPECT_EQ(answer.error().message, fmt::format("no server at 127.0.0.1:{}: start one with 'wrenn "
-                                                "serve --detach'", port_));
+                                                "serve --detach'",
+                                                port_));
 }
 
 TEST(ShellExitCode, IsAsAShellGivesIt) {
@@ -98,7 +99,8 @@ TEST(ShellExitCode, IsAsAShellGivesIt) {
 
 TEST(ReadPairs, TakesValuesFromTheEnvironment) {
   ::setenv("WRENN_TEST_PAIR", "v", 1);
-  const auto pairs = ReadPairs({"A=b=c", "WRENN_TEST_PAIR", "WRENN_TEST_ABSENT", "E="}, "--env", true);
+  const auto pairs =
+      ReadPairs({"A=b=c", "WRENN_TEST_PAIR", "WRENN_TEST_ABSENT", "E="}, "--env", true);
   ASSERT_TRUE(pairs);
   EXPECT_EQ(*pairs, (json::object{{"A", "b=c"}, {"WRENN_TEST_PAIR", "v"}, {"E", ""}}));
   EXPECT_FALSE(ReadPairs({"A"}, "--label", false));

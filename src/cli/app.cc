@@ -34,7 +34,8 @@ std::optional<size_t> PositionalsBeforeProgram(const std::string& subcommand) {
   return std::nullopt;
 }
 
-// Takes the program to run in a sandbox out of the words, so that its options are not taken for ours.
+// Takes the program to run in a sandbox out of the words, so that its options are not taken for
+// ours.
 void TakeProgram(const CLI::App& app, std::vector<std::string>& words, Invocation& invocation) {
   if (words.empty()) return;
   const auto positionals = PositionalsBeforeProgram(words.front());

@@ -1,7 +1,7 @@
 #include "cli/app.h"
 
-#include <CLI/App.hpp>
 #include <gtest/gtest.h>
+#include <CLI/App.hpp>
 
 #include "cli/command_words.h"
 
@@ -40,7 +40,8 @@ TEST(SplitCommand, TwoDashesEndTheOptions) {
 }
 
 TEST(SplitCommand, AnOptionsValueIsNoId) {
-  const auto split = Split("exec", {"--env", "A=1", "-u", "root", "-it", "--cwd=/", "sb-1", "id", "-u"}, 1);
+  const auto split =
+      Split("exec", {"--env", "A=1", "-u", "root", "-it", "--cwd=/", "sb-1", "id", "-u"}, 1);
   EXPECT_EQ(split.own, (Words{"--env", "A=1", "-u", "root", "-it", "--cwd=/", "sb-1"}));
   EXPECT_EQ(split.command, (Words{"id", "-u"}));
 }
@@ -61,20 +62,24 @@ TEST(Parse, ProgramsNamedLikeSubcommandsAreProgram) {
 
 TEST(Parse, OptionsWithLists) {
   Invocation invocation;
-  EXPECT_FALSE(ParseWords(invocation, {"run", "--env", "A=1", "--env", "B=2", "--upload", "x", "--", "cat"}));
+  EXPECT_FALSE(ParseWords(invocation,
+                          {"run", "--env", "A=1", "--env", "B=2", "--upload", "x", "--", "cat"}));
   EXPECT_EQ(invocation.command, (Words{"cat"}));
   EXPECT_FALSE(ParseWords(invocation, {"rm", "a", "b", "--force"}));
   EXPECT_FALSE(ParseWords(invocation, {"template", "build", "base", "--force"}));
-  EXPECT_FALSE(ParseWords(invocation, {"serve", "--listen", "127.0.0.1:0", "--max-sandboxes", "3"}));
+  EXPECT_FALSE(
+      ParseWords(invocation, {"serve", "--listen", "127.0.0.1:0", "--max-sandboxes", "3"}));
 }
 
 TEST(Parse, WrongCommandLinesAreUsageErrors) {
-  for (const Words& words : {Words{}, Words{"nonsense"}, Words{"exec"}, Words{"ls", "--nonsense"},
-                             Words{"create", "--vcpus", "x"}, Words{"create", "--vcpus", "0"},
-                             Words{"create", "--timeout", "-1"}, Words{"template"}, Words{"cp", "a"},
-                             Words{"completion", "tcsh"}, Words{"template", "build", "x", "--packages", "/no/such"}}) {
+  for (const Words& words :
+       {Words{}, Words{"nonsense"}, Words{"exec"}, Words{"ls", "--nonsense"},
+        Words{"create", "--vcpus", "x"}, Words{"create", "--vcpus", "0"},
+        Words{"create", "--timeout", "-1"}, Words{"template"}, Words{"cp", "a"},
+        Words{"completion", "tcsh"}, Words{"template", "build", "x", "--packages", "/no/such"}}) {
     Invocation invocation;
-    EXPECT_EQ(ParseWords(invocation, words), kUsageError) << fmt::format("{}", fmt::join(words, " "));
+    EXPECT_EQ(ParseWords(invocation, words), kUsageError)
+        << fmt::format("{}", fmt::join(words, " "));
   }
 }
 

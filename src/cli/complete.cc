@@ -17,10 +17,10 @@ bool TakesValue(const CLI::Option* option) {
 
 // What the words before the cursor say about the place where it is.
 struct Place {
-  CLI::App* command;                // the innermost subcommand
+  CLI::App* command;                      // the innermost subcommand
   const CLI::Option* value_of = nullptr;  // the option whose value is awaited
-  size_t positionals = 0;           // words of the command that are no options
-  bool in_program = false;          // behind "--", or in the program that exec and run take
+  size_t positionals = 0;                 // words of the command that are no options
+  bool in_program = false;                // behind "--", or in the program that exec and run take
 };
 
 std::string Path(const CLI::App& command) {
@@ -30,8 +30,7 @@ std::string Path(const CLI::App& command) {
 }
 
 CLI::App* FindSubcommand(CLI::App& command, const std::string& name) {
-  const auto found =
-      command.get_subcommands([&](CLI::App* sub) { return sub->check_name(name); });
+  const auto found = command.get_subcommands([&](CLI::App* sub) { return sub->check_name(name); });
   return found.empty() ? nullptr : found[0];
 }
 

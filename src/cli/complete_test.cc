@@ -1,7 +1,7 @@
 #include "cli/complete.h"
 
-#include <CLI/App.hpp>
 #include <gtest/gtest.h>
+#include <CLI/App.hpp>
 
 #include "cli/app.h"
 #include "cli/completion.h"

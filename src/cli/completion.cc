@@ -13,7 +13,8 @@
 namespace wrenn::cli {
 namespace {
 
-constexpr std::string_view kBash = R"script(# bash completion of wrenn: source <(wrenn completion bash)
+constexpr std::string_view kBash =
+    R"script(# bash completion of wrenn: source <(wrenn completion bash)
 _wrenn() {
     local word
     COMPREPLY=()
@@ -52,7 +53,8 @@ else
 fi
 )script";
 
-constexpr std::string_view kFish = R"script(# fish completion of wrenn: wrenn completion fish | source
+constexpr std::string_view kFish =
+    R"script(# fish completion of wrenn: wrenn completion fish | source
 function __wrenn_complete
     set -l words (commandline -opc)
     set -l cursor (commandline -ct)

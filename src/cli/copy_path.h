@@ -14,8 +14,9 @@ struct CopyPath {
   bool is_stream() const { return is_local() && path == "-"; }
 };
 
-// "ID:PATH" is a path in a sandbox, where ID is letters, digits and dashes; everything else is a local
-// path. A local name with such a beginning is written with "./" before it. kInvalidArgument when empty.
+// "ID:PATH" is a path in a sandbox, where ID is letters, digits and dashes; everything else is a
+// local path. A local name with such a beginning is written with "./" before it. kInvalidArgument
+// when empty.
 Result<CopyPath> ParseCopyPath(const std::string& text);
 
 // The last part of a path, without slashes at its end; empty for "/", "." and "..".

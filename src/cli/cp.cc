@@ -42,7 +42,8 @@ Result<struct stat> StatLocal(const std::string& path) {
 
 Result<std::string> NameOf(const std::string& path) {
   std::string name = BaseName(path);
-  if (name.empty()) return Fail(Code::kInvalidArgument, "'{}' has no name to take into a folder", path);
+  if (name.empty())
+    return Fail(Code::kInvalidArgument, "'{}' has no name to take into a folder", path);
   return name;
 }
 
@@ -62,7 +63,8 @@ Result<std::string> Destination(const std::string& source, const std::string& ta
 Status UploadLocalFile(const Copy& copy, const std::string& source, const std::string& target) {
   const UniqueFd file(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info{};
-  if (!file || ::fstat(file.get(), &info) < 0) return Fail(ErrnoError("cannot read '" + source + "'"));
+  if (!file || ::fstat(file.get(), &info) < 0)
+    return Fail(ErrnoError("cannot read '" + source + "'"));
   std::optional<uint64_t> length;
   if (S_ISREG(info.st_mode)) length = static_cast<uint64_t>(info.st_size);
   RETURN_IF_ERROR(UploadFile(copy.api, copy.sandbox, file.get(), length, target, copy.user));
@@ -89,19 +91,22 @@ Status CopyUp(const Copy& copy, const CopyPath& source, const std::string& targe
   return UploadLocalFile(copy, source.path, place);
 }
 
-// A folder's copy is unpacked beside its place, and then takes it in one step, or file by file where a
-// folder is already.
+// A folder's copy is unpacked beside its place and then takes it in one step; where a folder is
+// already, inside of that (which may be a file system of its own), and then file by file.
 Status DownloadToFolder(const Copy& copy, const std::string& source, const std::string& place) {
   fs::path target = fs::path(place).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();
-  const std::string parent = target.has_parent_path() ? target.parent_path().string() : ".";
-  ASSIGN_OR_RETURN(os::TemporaryDirectory temporary, os::TemporaryDirectory::Make(parent, ".wrenn-cp"));
-  RETURN_IF_ERROR(DownloadFolder(copy.api, copy.sandbox, source, temporary.path(), copy.user));
   struct stat info{};
-  if (::stat(target.c_str(), &info) == 0) {
-    if (!S_ISDIR(info.st_mode)) return Fail(Code::kInvalidArgument, "'{}' is in the way: no folder", place);
-    return MoveInto(temporary.path(), target.string());
+  const bool exists = ::stat(target.c_str(), &info) == 0;
+  if (exists && !S_ISDIR(info.st_mode)) {
+    return Fail(Code::kInvalidArgument, "'{}' is in the way: it is no folder", place);
   }
+  const fs::path around = exists ? target : target.parent_path();
+  ASSIGN_OR_RETURN(
+      os::TemporaryDirectory temporary,
+      os::TemporaryDirectory::Make(around.empty() ? "." : around.string(), ".wrenn-cp"));
+  RETURN_IF_ERROR(DownloadFolder(copy.api, copy.sandbox, source, temporary.path(), copy.user));
+  if (exists) return MoveInto(temporary.path(), target.string());
   if (::rename(temporary.path().c_str(), target.c_str()) < 0) {
     return Fail(ErrnoError("cannot make '" + place + "'"));
   }
@@ -113,7 +118,8 @@ Status CopyDown(const Copy& copy, const std::string& source, const CopyPath& tar
   ASSIGN_OR_RETURN(const auto there, StatGuest(copy.api, copy.sandbox, source, copy.user));
   if (!there) return Fail(Code::kNotFound, "there is no '{}' in the sandbox", source);
   if (target.is_stream()) {
-    if (there->is_folder) return Fail(Code::kInvalidArgument, "'{}' is a folder, which is no stream", source);
+    if (there->is_folder)
+      return Fail(Code::kInvalidArgument, "'{}' is a folder, which is no stream", source);
     return DownloadFile(copy.api, copy.sandbox, source, copy.user, [](std::string_view data) {
       return WriteAll(STDOUT_FILENO, data, Deadline::Never());
     });
@@ -138,9 +144,10 @@ Result<int> Cp(const Options& options) {
   }
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
   Copy copy{api, {}, options.user};
-  ASSIGN_OR_RETURN(copy.sandbox, ResolveId(api, source.is_local() ? target.sandbox : source.sandbox));
-  const Status done = source.is_local() ? CopyUp(copy, source, target.path)
-                                        : CopyDown(copy, source.path, target);
+  ASSIGN_OR_RETURN(copy.sandbox,
+                   ResolveId(api, source.is_local() ? target.sandbox : source.sandbox));
+  const Status done =
+      source.is_local() ? CopyUp(copy, source, target.path) : CopyDown(copy, source.path, target);
   if (!done) return Fail(done.error());
   return kSuccess;
 }
@@ -150,21 +157,26 @@ Result<int> Cp(const Options& options) {
 void AddCp(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("cp", "Copy files and folders to or from a sandbox");
   auto options = std::make_shared<Options>();
-  command->add_option("SOURCE", options->source, "A local path, ID:PATH, or - for stdin")->required();
+  command->add_option("SOURCE", options->source, "A local path, ID:PATH, or - for stdin")
+      ->required();
   command->add_option("TARGET", options->target, "The same; - is stdout")->required();
   command->add_option("-u,--user", options->user, "User in the sandbox; else the template's")
       ->type_name("USER");
   command->footer(
-      "As with cp -r: into TARGET when that is a folder, else it becomes TARGET; DIR/. is what is in DIR.\n"
-      "Paths in a sandbox are absolute, or below the user's home. Modes and links are kept, owners not.\n"
-      "A file arrives whole or not at all. Folders go through 'tar' in the sandbox; what it sends cannot\n"
+      "As with cp -r: into TARGET when that is a folder, else it becomes TARGET; DIR/. is what is "
+      "in DIR.\n"
+      "Paths in a sandbox are absolute, or below the user's home. Modes and links are kept, owners "
+      "not.\n"
+      "A file arrives whole or not at all. Folders go through 'tar' in the sandbox; what it sends "
+      "cannot\n"
       "leave the local target folder.\n\n"
       "Examples:\n"
       "  wrenn cp data.csv sb-4k2:\n"
       "  wrenn cp src sb-4k2:/srv/src\n"
       "  wrenn cp sb-4k2:/srv/result ./result\n"
       "  wrenn cp sb-4k2:big.bin - | sha256sum");
-  command->callback([&invocation, options] { invocation.run = [options] { return Cp(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return Cp(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -49,7 +49,8 @@ void AddCreate(CLI::App& app, Invocation& invocation) {
       "  id=$(wrenn create)\n"
       "  wrenn create --template minimal --memory 128 --timeout 0\n"
       "  wrenn create --egress --env TOKEN");
-  command->callback([&invocation, options] { invocation.run = [options] { return Create(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return Create(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -1,6 +1,4 @@
 // wrenn doctor: what this machine can do for sandboxes, and how to get the better.
-#include <algorithm>
-#include <iterator>
 #include <memory>
 
 #include <CLI/App.hpp>
@@ -19,22 +17,19 @@ Result<int> Doctor(bool as_json) {
   std::vector<doctor::Check> checks;
   {
     ProgressLine line;
-    const auto add = [&](const char* what, std::vector<doctor::Check> found) {
-      if (line.on_terminal()) line.Show(what);
-      std::ranges::move(found, std::back_inserter(checks));
-    };
-    if (line.on_terminal()) line.Show("probing the engine: a guest is started");
-    add("probing the kernel", doctor::ProbeEngine(paths));
-    add("probing the network", doctor::ProbeKernel());
-    add("probing the host", doctor::ProbeNetwork());
-    add("done", doctor::ProbeHost(paths));
+    if (line.on_terminal()) line.Show("probing this machine; a guest may be started");
+    for (auto& found : {doctor::ProbeEngine(paths), doctor::ProbeKernel(), doctor::ProbeNetwork(),
+                        doctor::ProbeHost(paths)}) {
+      checks.insert(checks.end(), found.begin(), found.end());
+    }
   }
   if (as_json) {
     PrintJson(doctor::ToJson(checks));
   } else {
     fmt::print("{}", doctor::FormatReport(checks));
-    fmt::print("\n{}\n", doctor::CanRun(checks) ? "Sandboxes can run here."
-                                                : "Sandboxes cannot run here: see what is missing.");
+    fmt::print("\n{}\n", doctor::CanRun(checks)
+                             ? "Sandboxes can run here."
+                             : "Sandboxes cannot run here: see what is missing.");
   }
   return doctor::CanRun(checks) ? kSuccess : kFailure;
 }
@@ -46,10 +41,12 @@ void AddDoctor(CLI::App& app, Invocation& invocation) {
   auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "As JSON");
   command->footer(
-      "Every probe tries the real thing and removes it again: a guest, a TAP device, a firewall table.\n"
+      "Every probe tries the real thing and removes it again: a guest, a TAP device, a firewall "
+      "table.\n"
       "It needs no root; what it finds is what the user who runs it would get.\n\n"
       "Exit code: 0 when sandboxes can run, 1 when they cannot.");
-  command->callback([&invocation, as_json] { invocation.run = [as_json] { return Doctor(*as_json); }; });
+  command->callback(
+      [&invocation, as_json] { invocation.run = [as_json] { return Doctor(*as_json); }; });
 }
 
 }  // namespace wrenn::cli

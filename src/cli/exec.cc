@@ -26,10 +26,9 @@ struct Options {
 
 // Starts the program and leaves it running; prints its pid.
 Result<int> ExecDetached(const Api& api, const std::string& id, const ProcessOptions& process) {
-  json::object request = {
-      {"cmd", process.command[0]},
-      {"args", json::array(process.command.begin() + 1, process.command.end())},
-      {"background", true}};
+  json::object request = {{"cmd", process.command[0]},
+                          {"args", json::array(process.command.begin() + 1, process.command.end())},
+                          {"background", true}};
   if (!process.envs.empty()) request["envs"] = process.envs;
   if (!process.cwd.empty()) request["cwd"] = process.cwd;
   if (!process.user.empty()) request["user"] = process.user;
@@ -46,7 +45,8 @@ Result<int> ExecDetached(const Api& api, const std::string& id, const ProcessOpt
 
 Result<int> Exec(const Options& options, const std::vector<std::string>& command) {
   if (command.empty()) {
-    return Fail(Code::kInvalidArgument, "which program? wrenn exec {} -- PROGRAM [ARGUMENT...]", options.id);
+    return Fail(Code::kInvalidArgument, "which program? wrenn exec {} -- PROGRAM [ARGUMENT...]",
+                options.id);
   }
   ASSIGN_OR_RETURN(ProcessOptions process, MakeProcessOptions(options.process, command));
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
@@ -72,9 +72,11 @@ void AddExec(CLI::App& app, Invocation& invocation) {
   AddProgram(*command, "The program with its arguments; they are its own");
   AddProcessFlags(*command, options->process, true);
   command->footer(
-      "stdin is passed on when it is no terminal, or with -i. Ctrl-C goes to the program; the second\n"
+      "stdin is passed on when it is no terminal, or with -i. Ctrl-C goes to the program; the "
+      "second\n"
       "kills it. If wrenn itself is killed the program goes on: see 'wrenn ps'.\n\n"
-      "Exit code: the program's; 128 + n when signal n ended it; 125 when wrenn failed; 126 when the\n"
+      "Exit code: the program's; 128 + n when signal n ended it; 125 when wrenn failed; 126 when "
+      "the\n"
       "program could not be executed; 127 when there is none of that name.\n\n"
       "Examples:\n"
       "  wrenn exec sb-4k2 -- python3 -c 'print(1 + 1)'\n"

@@ -9,8 +9,8 @@
 
 namespace wrenn::cli {
 
-// Does `act` to every id, at most 8 at a time, and prints each id when it is done or the error. Answers
-// how many failed.
+// Does `act` to every id, at most 8 at a time, and prints each id when it is done or the error.
+// Answers how many failed.
 size_t ForEachSandbox(const std::vector<std::string>& ids,
                       const std::function<Status(const std::string&)>& act);
 

@@ -11,35 +11,40 @@
 namespace wrenn::cli {
 namespace {
 
-constexpr int kKillAt = 2;    // interrupts
+constexpr int kKillAt = 2;  // interrupts
 constexpr int kGiveUpAt = 3;
 
-// Copies our stdin until its end, or until `stop`. It is read as it is: making it non-blocking would do
-// so for the shell that shares it.
+// Copies our stdin until its end, or until `stop`. It is read as it is: making it non-blocking
+// would do so for the shell that shares it.
 void CopyStdin(GuestProcess& process, int stop) {
   std::string buffer(128 << 10, '\0');
   while (WaitUnlessStopped(STDIN_FILENO, stop)) {
     const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     // A file that cannot be read ends as an empty one does.
-    const Status sent = got > 0
-                            ? process.Write(std::string_view(buffer).substr(0, static_cast<size_t>(got)))
-                            : process.CloseStdin();
+    const Status sent =
+        got > 0 ? process.Write(std::string_view(buffer).substr(0, static_cast<size_t>(got)))
+                : process.CloseStdin();
     if (got <= 0 || !sent) return;
   }
 }
 
 wire::Signal SignalOf(int signal) {
   switch (signal) {
-    case SIGHUP: return wire::Signal::kHup;
-    case SIGINT: return wire::Signal::kInt;
-    case SIGQUIT: return wire::Signal::kQuit;
-    default: return wire::Signal::kTerm;
+    case SIGHUP:
+      return wire::Signal::kHup;
+    case SIGINT:
+      return wire::Signal::kInt;
+    case SIGQUIT:
+      return wire::Signal::kQuit;
+    default:
+      return wire::Signal::kTerm;
   }
 }
 
 // Passes signals on until `stop`. The one with which the program was given up stays in `gave_up`.
-void PassSignals(GuestProcess& process, SignalSource& signals, int stop, std::atomic<int>& gave_up) {
+void PassSignals(GuestProcess& process, SignalSource& signals, int stop,
+                 std::atomic<int>& gave_up) {
   int interrupts = 0;
   while (WaitUnlessStopped(signals.fd(), stop)) {
     const auto signal = signals.Next();

@@ -109,8 +109,8 @@ Result<std::optional<ProcessOutput>> GuestProcess::Decode(const api::WebSocketMe
   if (type == "exit") {
     output.kind = ProcessOutput::Kind::kExit;
     output.status = reader.String("status");
-    output.exit_code =
-        ShellExitCode(static_cast<int>(reader.Int("exit_code", -1, INT32_MIN, INT32_MAX)), output.status);
+    output.exit_code = ShellExitCode(
+        static_cast<int>(reader.Int("exit_code", -1, INT32_MIN, INT32_MAX)), output.status);
   } else if (type == "stdout" || type == "stderr") {
     if (type == "stderr") output.kind = ProcessOutput::Kind::kStderr;
     output.data =
@@ -142,8 +142,7 @@ Status GuestProcess::Resize(wire::PtySize size) {
 
 Status GuestProcess::Signal(wire::Signal signal) const {
   // "SIGNAL_SIGINT" without its first word.
-  const json::object body = {
-      {"signal", wire::SignalName(signal).substr(std::strlen("SIGNAL_"))}};
+  const json::object body = {{"signal", wire::SignalName(signal).substr(std::strlen("SIGNAL_"))}};
   const auto sent =
       api_.Call("POST", SandboxTarget(sandbox_, fmt::format("/processes/{}/signal", pid_)), &body);
   if (!sent && sent.error().code != Code::kNotFound) return Fail(sent.error());

@@ -13,12 +13,13 @@
 namespace wrenn::cli {
 
 struct ProcessOptions {
-  std::vector<std::string> command;   // the program and its arguments; empty with a terminal: a shell
+  std::vector<std::string>
+      command;  // the program and its arguments; empty with a terminal: a shell
   json::object envs;
-  std::string cwd;                    // empty: the user's home
-  std::string user;                   // empty: the template's
-  int64_t timeout_sec = 0;            // 0: no limit
-  bool stdin_open = false;            // else /dev/null
+  std::string cwd;                        // empty: the user's home
+  std::string user;                       // empty: the template's
+  int64_t timeout_sec = 0;                // 0: no limit
+  bool stdin_open = false;                // else /dev/null
   std::optional<wire::PtySize> terminal;  // runs on a terminal of this size
 };
 
@@ -27,27 +28,30 @@ struct ProcessOutput {
   enum class Kind { kStdout, kStderr, kExit };  // a terminal's bytes are kStdout
   Kind kind = Kind::kStdout;
   std::string data;
-  int exit_code = 0;       // for kExit: the program's, or 128 + n when signal n ended it
-  std::string status;      // for kExit: "exit status 3", "signal: killed", "timed out"
+  int exit_code = 0;   // for kExit: the program's, or 128 + n when signal n ended it
+  std::string status;  // for kExit: "exit status 3", "signal: killed", "timed out"
 };
 
 // One thread reads with Next() while others write.
 class GuestProcess {
  public:
-  // Returns when the program runs. kNotFound: no such sandbox; kInvalidArgument: it cannot be started.
+  // Returns when the program runs. kNotFound: no such sandbox; kInvalidArgument: it cannot be
+  // started.
   static Result<GuestProcess> Start(const Api& api, const std::string& sandbox,
                                     const ProcessOptions& options);
 
-  // The next output, in order; nothing follows kExit. kUnavailable when the sandbox or server is lost.
+  // The next output, in order; nothing follows kExit. kUnavailable when the sandbox or server is
+  // lost.
   Result<ProcessOutput> Next();
 
-  // To its stdin or terminal. Waits as long as the program takes nothing. What a program that has ended
-  // does not take is dropped.
+  // To its stdin or terminal. Waits as long as the program takes nothing. What a program that has
+  // ended does not take is dropped.
   Status Write(std::string_view data);
   Status CloseStdin();  // not for terminals
   Status Resize(wire::PtySize size);
 
-  // By a way of its own, so that it arrives though input waits. Harmless when the program has ended.
+  // By a way of its own, so that it arrives though input waits. Harmless when the program has
+  // ended.
   Status Signal(wire::Signal signal) const;
 
   uint32_t pid() const { return pid_; }

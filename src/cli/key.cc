@@ -27,9 +27,10 @@ std::string NewKey(bool e2b) { return e2b ? "e2b_" + RandomHex(40) : api::MakeKe
 
 Result<int> Create(const Options& options) {
   if (!options.name.empty() && !IsName(options.name)) {
-    return Fail(Code::kInvalidArgument,
-                "'{}' is no name: 1 to 63 of a-z, 0-9, '.', '_', '-', a letter or digit at each end",
-                options.name);
+    return Fail(
+        Code::kInvalidArgument,
+        "'{}' is no name: 1 to 63 of a-z, 0-9, '.', '_', '-', a letter or digit at each end",
+        options.name);
   }
   ASSIGN_OR_RETURN(const Local local, OpenLocal());
   const std::string key = NewKey(options.e2b);
@@ -81,7 +82,8 @@ Result<std::string> FindKey(const std::vector<store::KeyRecord>& keys, const std
   }
   if (found.size() == 1) return found[0];
   if (found.empty()) return Fail(Code::kNotFound, "no key '{}': see 'wrenn key list'", text);
-  return Fail(Code::kInvalidArgument, "{} keys have the name '{}': give the id", found.size(), text);
+  return Fail(Code::kInvalidArgument, "{} keys have the name '{}': give the id", found.size(),
+              text);
 }
 
 Result<int> Revoke(const Options& options) {
@@ -115,7 +117,8 @@ void AddKey(CLI::App& app, Invocation& invocation) {
   create->add_option("--name", options->name, "What it is for")->type_name("NAME");
   create->add_flag("--e2b", options->e2b, "In the shape that E2B's SDKs insist on");
   create->add_flag("--json", options->json, "As JSON");
-  create->callback([&invocation, options] { invocation.run = [options] { return Create(*options); }; });
+  create->callback(
+      [&invocation, options] { invocation.run = [options] { return Create(*options); }; });
 
   auto* list = key->add_subcommand("list", "List keys by their first characters");
   list->alias("ls");
@@ -124,7 +127,8 @@ void AddKey(CLI::App& app, Invocation& invocation) {
 
   auto* revoke = key->add_subcommand("revoke", "Take keys back, by id or name");
   revoke->add_option("KEY", options->ids, "Ids or names")->required();
-  revoke->callback([&invocation, options] { invocation.run = [options] { return Revoke(*options); }; });
+  revoke->callback(
+      [&invocation, options] { invocation.run = [options] { return Revoke(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -35,7 +35,8 @@ Result<std::string> GuestProgram() {
     if (os::Exists(path)) return path.lexically_normal().string();
   }
   return Fail(Code::kNotFound,
-              "the guest's program wrenn-init is not beside '{}': build it, or set WRENN_INIT", own);
+              "the guest's program wrenn-init is not beside '{}': build it, or set WRENN_INIT",
+              own);
 }
 
 }  // namespace wrenn::cli

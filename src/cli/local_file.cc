@@ -11,7 +11,8 @@
 namespace wrenn::cli {
 namespace {
 
-// The file that a path stands for when it is a symbolic link; the path itself when there is nothing.
+// The file that a path stands for when it is a symbolic link; the path itself when there is
+// nothing.
 std::string FollowLinks(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
                                                          &std::free);

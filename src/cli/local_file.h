@@ -9,9 +9,9 @@
 
 namespace wrenn::cli {
 
-// Written beside its place under another name and renamed by Commit(); without that nothing is left and
-// an old file stays. What is no regular file (a device, a pipe) is written in place; a symbolic link is
-// followed.
+// Written beside its place under another name and renamed by Commit(); without that nothing is left
+// and an old file stays. What is no regular file (a device, a pipe) is written in place; a symbolic
+// link is followed.
 class LocalFile {
  public:
   // `mode` is of a new file, before the umask; one that is replaced keeps its own.

@@ -93,7 +93,8 @@ void AddLogs(CLI::App& app, Invocation& invocation) {
       "Examples:\n"
       "  wrenn logs -n 20 sb-4k2\n"
       "  wrenn logs --events sb-4k2");
-  command->callback([&invocation, options] { invocation.run = [options] { return Logs(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return Logs(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -23,19 +23,19 @@ struct Options {
 // "12s/5m": how long it has been idle, and how long it may be.
 std::string IdleCell(const SandboxView& sandbox, std::chrono::system_clock::time_point now) {
   if (sandbox.ended()) return "-";
-  const std::string limit = sandbox.timeout_sec == 0
-                                ? "never"
-                                : FormatSpan(std::chrono::seconds(sandbox.timeout_sec));
+  const std::string limit =
+      sandbox.timeout_sec == 0 ? "never" : FormatSpan(std::chrono::seconds(sandbox.timeout_sec));
   return FormatAge(sandbox.last_active_at, now) + "/" + limit;
 }
 
 std::string FormatSandboxes(const std::vector<SandboxView>& sandboxes) {
   const auto now = std::chrono::system_clock::now();
-  Table table({"ID", "STATE", "TEMPLATE", "VCPUS", "MEMORY", "AGE", "IDLE/TIMEOUT", "REASON"});
+  Table table(
+      {"ID", "STATE", "TEMPLATE", "ENGINE", "VCPUS", "MEMORY", "AGE", "IDLE/TIMEOUT", "REASON"});
   for (const SandboxView& sandbox : sandboxes) {
-    table.Add({sandbox.id, sandbox.status, sandbox.template_name, std::to_string(sandbox.vcpus),
-               fmt::format("{} MiB", sandbox.memory_mb), FormatAge(sandbox.created_at, now),
-               IdleCell(sandbox, now), sandbox.reason});
+    table.Add({sandbox.id, sandbox.status, sandbox.template_name, sandbox.engine,
+               std::to_string(sandbox.vcpus), fmt::format("{} MiB", sandbox.memory_mb),
+               FormatAge(sandbox.created_at, now), IdleCell(sandbox, now), sandbox.reason});
   }
   return table.Format();
 }
@@ -68,7 +68,8 @@ void AddLs(CLI::App& app, Invocation& invocation) {
       "Examples:\n"
       "  wrenn ls --all\n"
       "  wrenn ls -q | xargs -r wrenn stop");
-  command->callback([&invocation, options] { invocation.run = [options] { return List(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return List(*options); }; });
 }
 
 }  // namespace wrenn::cli

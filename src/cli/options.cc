@@ -24,7 +24,8 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options,
       ->check(CLI::NonNegativeNumber)
       ->type_name("SEC")
       ->capture_default_str();
-  app.add_flag("--egress", options.egress, "Let it reach the internet; by default it has no network");
+  app.add_flag("--egress", options.egress,
+               "Let it reach the internet; by default it has no network");
   app.add_option("-e,--env", options.envs,
                  "Environment variable for its processes, KEY=VALUE, or KEY to pass on")
       ->allow_extra_args(false)
@@ -44,7 +45,8 @@ Result<json::object> ReadPairs(const std::vector<std::string>& pairs, std::strin
     if (equals != std::string::npos) {
       object[key] = pair.substr(equals + 1);
     } else if (!from_environment) {
-      return Fail(Code::kInvalidArgument, "{} '{}' has no value: write {}=VALUE", option, pair, key);
+      return Fail(Code::kInvalidArgument, "{} '{}' has no value: write {}=VALUE", option, pair,
+                  key);
     } else if (const char* value = std::getenv(key.c_str())) {
       object[key] = value;
     }

@@ -16,7 +16,7 @@ namespace wrenn::cli {
 // What a new sandbox is made of, as `create` and `run` take it.
 struct SandboxOptions {
   std::string template_name;
-  int vcpus = 0;      // 0: the template's
+  int vcpus = 0;  // 0: the template's
   int memory_mb = 0;
   int disk_mb = 0;
   int64_t timeout_sec = 300;
@@ -30,8 +30,9 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
 // The request of POST /v1/sandboxes.
 Result<json::object> CreateRequest(const SandboxOptions& options);
 
-// KEY=VALUE pairs as an object; a KEY alone takes its value from wrenn's own environment, and is left
-// out when it is not there. kInvalidArgument for anything else; `option` is named in the message.
+// KEY=VALUE pairs as an object; a KEY alone takes its value from wrenn's own environment, and is
+// left out when it is not there. kInvalidArgument for anything else; `option` is named in the
+// message.
 Result<json::object> ReadPairs(const std::vector<std::string>& pairs, std::string_view option,
                                bool from_environment);
 

@@ -30,8 +30,8 @@ Result<std::string> ReadId(const Api& api, wire::HttpClient& http) {
   return std::move(sandbox.id);
 }
 
-// Leaves a child behind that removes what the server makes. This process has one thread still, so the
-// child may do everything.
+// Leaves a child behind that removes what the server makes. This process has one thread still, so
+// the child may do everything.
 void RemoveInBackground(const Api& api, wire::HttpClient& http) {
   if (::fork() != 0) return;
   ::setsid();
@@ -52,7 +52,8 @@ Result<OwnedSandbox> OwnedSandbox::Create(const Api& api, const json::object& re
   const Deadline sending = Deadline::After(Api::kDefaultLimit);
   wire::RequestHead head = api.MakeHead("POST", "/v1/sandboxes");
   head.fields.Add("Content-Type", "application/json");
-  ASSIGN_OR_RETURN(wire::BodyWriter writer, http->StartRequest(std::move(head), body.size(), sending));
+  ASSIGN_OR_RETURN(wire::BodyWriter writer,
+                   http->StartRequest(std::move(head), body.size(), sending));
   RETURN_IF_ERROR(writer.Write(body, sending));
   RETURN_IF_ERROR(writer.Finish(sending));
 

@@ -12,9 +12,9 @@ namespace wrenn::cli {
 // Removed at the end of its life unless it is kept.
 class OwnedSandbox {
  public:
-  // Makes it. A signal that comes meanwhile ends the wait at once with kCanceled and is `interrupted`
-  // then: a process in the background waits for the server's answer and removes what was made. There
-  // must be no other threads.
+  // Makes it. A signal that comes meanwhile ends the wait at once with kCanceled and is
+  // `interrupted` then: a process in the background waits for the server's answer and removes what
+  // was made. There must be no other threads.
   static Result<OwnedSandbox> Create(const Api& api, const json::object& request,
                                      SignalSource& signals, int& interrupted);
   OwnedSandbox(OwnedSandbox&& other) noexcept

@@ -16,7 +16,8 @@ void AddProcessFlags(CLI::App& command, ProcessFlags& flags, bool env_and_timeou
   command.add_option("-e,--env", flags.envs, "Environment variable, KEY=VALUE, or KEY to pass on")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  command.add_option("--timeout", flags.timeout_sec, "Kill it with its children after SEC; 0: never")
+  command
+      .add_option("--timeout", flags.timeout_sec, "Kill it with its children after SEC; 0: never")
       ->check(CLI::NonNegativeNumber)
       ->type_name("SEC");
 }

@@ -25,9 +25,11 @@ void AddProcessFlags(CLI::App& command, ProcessFlags& flags, bool env_and_timeou
 // Shows "PROGRAM..." in the help. Its words never reach the parser: see command_words.h.
 void AddProgram(CLI::App& command, const std::string& description);
 
-Result<ProcessOptions> MakeProcessOptions(const ProcessFlags& flags, std::vector<std::string> command);
+Result<ProcessOptions> MakeProcessOptions(const ProcessFlags& flags,
+                                          std::vector<std::string> command);
 
-// An error of starting a program as an exit code: 126 or 127 where a shell would say so, else the error.
+// An error of starting a program as an exit code: 126 or 127 where a shell would say so, else the
+// error.
 Result<int> StartFailure(const Error& error);
 
 }  // namespace wrenn::cli

@@ -69,7 +69,8 @@ void AddPs(CLI::App& app, Invocation& invocation) {
       "Examples:\n"
       "  wrenn ps sb-4k2\n"
       "  wrenn ps sb-4k2 --kill 312");
-  command->callback([&invocation, options] { invocation.run = [options] { return List(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return List(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -19,7 +19,8 @@ struct Options {
   bool force = false;
 };
 
-// The ids that are meant, each once. With `force`, what is not there is left out instead of an error.
+// The ids that are meant, each once. With `force`, what is not there is left out instead of an
+// error.
 Result<std::vector<std::string>> Targets(const Api& api, const Options& options, bool ended_too) {
   if (options.all && !options.ids.empty()) {
     return Fail(Code::kInvalidArgument, "give ids or --all, not both");
@@ -78,11 +79,13 @@ void AddStop(CLI::App& app, Invocation& invocation) {
   AddIds(*command, *options);
   command->add_flag("--all", options->all, "All that run");
   command->footer(
-      "The guest shuts down by itself, and is ended after a while if it does not. 'wrenn logs' and\n"
+      "The guest shuts down by itself, and is ended after a while if it does not. 'wrenn logs' "
+      "and\n"
       "'wrenn ls --all' still show it, until 'wrenn rm'.\n\n"
       "Examples:\n"
       "  wrenn stop sb-4k2");
-  command->callback([&invocation, options] { invocation.run = [options] { return Stop(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return Stop(*options); }; });
 }
 
 void AddRm(CLI::App& app, Invocation& invocation) {
@@ -95,7 +98,8 @@ void AddRm(CLI::App& app, Invocation& invocation) {
       "Examples:\n"
       "  wrenn rm sb-4k2 sb-9xt\n"
       "  wrenn rm --all");
-  command->callback([&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -47,7 +47,8 @@ Status UploadOne(const Api& api, const std::string& sandbox, const Options& opti
   const std::string& user = options.process.user;
   struct stat info{};
   const UniqueFd file(::open(local.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file || ::fstat(file.get(), &info) < 0) return Fail(ErrnoError("cannot read '" + local + "'"));
+  if (!file || ::fstat(file.get(), &info) < 0)
+    return Fail(ErrnoError("cannot read '" + local + "'"));
   if (S_ISDIR(info.st_mode)) return UploadFolder(api, sandbox, local, place, user);
   std::optional<uint64_t> length;
   if (S_ISREG(info.st_mode)) length = static_cast<uint64_t>(info.st_size);
@@ -62,7 +63,8 @@ Result<std::vector<std::string>> TakeAlong(const Api& api, const std::string& sa
                                            std::vector<std::string> command) {
   for (const std::string& path : options.uploads) {
     const std::string name = BaseName(path);
-    if (name.empty()) return Fail(Code::kInvalidArgument, "--upload '{}' has no name of its own", path);
+    if (name.empty())
+      return Fail(Code::kInvalidArgument, "--upload '{}' has no name of its own", path);
     RETURN_IF_ERROR(UploadOne(api, sandbox, options, path, name, false));
   }
   const auto script = options.no_script ? std::nullopt : FindScript(command, IsLocalFile);
@@ -87,8 +89,8 @@ Status EnsureTemplate(const Api& api, const std::string& name) {
   return {};
 }
 
-// Copies what goes along and starts the program. A signal meanwhile removes the sandbox, which breaks
-// off whatever goes on; it is `interrupted` then.
+// Copies what goes along and starts the program. A signal meanwhile removes the sandbox, which
+// breaks off whatever goes on; it is `interrupted` then.
 Result<GuestProcess> Begin(const Api& api, const OwnedSandbox& sandbox, const Options& options,
                            const std::vector<std::string>& words, SignalSource& signals,
                            int& interrupted) {
@@ -97,8 +99,10 @@ Result<GuestProcess> Begin(const Api& api, const OwnedSandbox& sandbox, const Op
     if (const Status removed = sandbox.Destroy(); !removed) PrintError(removed.error());
   });
   const auto begin = [&]() -> Result<GuestProcess> {
-    ASSIGN_OR_RETURN(std::vector<std::string> command, TakeAlong(api, sandbox.id(), options, words));
-    ASSIGN_OR_RETURN(ProcessOptions process, MakeProcessOptions(options.process, std::move(command)));
+    ASSIGN_OR_RETURN(std::vector<std::string> command,
+                     TakeAlong(api, sandbox.id(), options, words));
+    ASSIGN_OR_RETURN(ProcessOptions process,
+                     MakeProcessOptions(options.process, std::move(command)));
     if (options.terminal) return StartOnTerminal(api, sandbox.id(), std::move(process));
     process.stdin_open = true;
     return GuestProcess::Start(api, sandbox.id(), process);
@@ -121,7 +125,8 @@ Result<int> Run(const Options& options, const std::vector<std::string>& command)
   if (command.empty()) {
     return Fail(Code::kInvalidArgument, "which program? wrenn run -- PROGRAM [ARGUMENT...]");
   }
-  if (options.keep && options.remove) return Fail(Code::kInvalidArgument, "--rm or --keep, not both");
+  if (options.keep && options.remove)
+    return Fail(Code::kInvalidArgument, "--rm or --keep, not both");
   ASSIGN_OR_RETURN(Api api, Api::FromEnvironment());
   RETURN_IF_ERROR(EnsureServer(api));
   ASSIGN_OR_RETURN(api, Api::FromEnvironment());  // the first start has made the key
@@ -149,7 +154,8 @@ void AddRun(CLI::App& app, Invocation& invocation) {
   AddProgram(*command, "The program with its arguments; they are its own");
   AddSandboxOptions(*command, options->sandbox, "base");
   AddProcessFlags(*command, options->process, false);
-  command->add_option("--upload", options->uploads, "Copy this file or folder into its working folder")
+  command
+      ->add_option("--upload", options->uploads, "Copy this file or folder into its working folder")
       ->allow_extra_args(false)
       ->type_name("FILE");
   command->add_flag("--no-script", options->no_script, "Do not take the command's script along");
@@ -157,12 +163,17 @@ void AddRun(CLI::App& app, Invocation& invocation) {
   command->add_flag("--keep", options->keep, "Keep the sandbox and print its id on stderr");
   command->add_flag("--tty", options->terminal, "Run it on a terminal");
   command->footer(
-      "Starts a server on this machine when none answers, and builds the template when it is minimal or\n"
-      "base and missing. stdin, stdout and stderr are the program's; Ctrl-C goes to it, the second kills\n"
+      "Starts a server on this machine when none answers, and builds the template when it is "
+      "minimal or\n"
+      "base and missing. stdin, stdout and stderr are the program's; Ctrl-C goes to it, the second "
+      "kills\n"
       "it, and the sandbox is removed whatever happens.\n\n"
-      "What is taken along: behind an interpreter (sh, bash, python3, node, perl, ruby, ...) the first\n"
-      "word that is no option, if it is a local file; or a program written as a local path such as\n"
-      "./tool. It is copied into the working folder under its own name. Everything else must be named\n"
+      "What is taken along: behind an interpreter (sh, bash, python3, node, perl, ruby, ...) the "
+      "first\n"
+      "word that is no option, if it is a local file; or a program written as a local path such "
+      "as\n"
+      "./tool. It is copied into the working folder under its own name. Everything else must be "
+      "named\n"
       "with --upload. Other paths are the sandbox's.\n\n"
       "Exit code: as of 'wrenn exec'.\n\n"
       "Examples:\n"

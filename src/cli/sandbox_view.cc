@@ -31,6 +31,7 @@ Result<SandboxView> DecodeSandbox(const json::value& value) {
   view.status = reader.String("status");
   view.reason = reader.String("reason");
   view.template_name = reader.String("template");
+  view.engine = reader.String("engine");
   view.vcpus = reader.Int("vcpus", 0, 0, kAny);
   view.memory_mb = reader.Int("memory_mb", 0, 0, kAny);
   view.timeout_sec = reader.Int("timeout_sec", 0, 0, kAny);

@@ -14,6 +14,7 @@ struct SandboxView {
   std::string status;
   std::string reason;
   std::string template_name;
+  std::string engine;  // "qemu/tcg"
   int64_t vcpus = 0;
   int64_t memory_mb = 0;
   int64_t timeout_sec = 0;

@@ -10,8 +10,8 @@ namespace wrenn::cli {
 
 bool IsInterpreter(const std::string& program) {
   constexpr std::array<std::string_view, 19> kNames = {
-      "sh",   "ash", "bash", "dash", "zsh",  "ksh", "python", "pypy",    "node",  "nodejs",
-      "deno", "bun", "perl", "ruby", "php",  "lua", "tclsh",  "Rscript", "guile"};
+      "sh",   "ash", "bash", "dash", "zsh", "ksh", "python", "pypy",    "node", "nodejs",
+      "deno", "bun", "perl", "ruby", "php", "lua", "tclsh",  "Rscript", "guile"};
   std::string name = BaseName(program);
   name.erase(name.find_last_not_of("0123456789.") + 1);  // python3.11 is python
   return std::ranges::find(kNames, name) != kNames.end();

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include <CLI/App.hpp>
 
@@ -34,18 +35,19 @@ struct Options {
 };
 
 Result<int> ServeHere(const Options& options) {
+  int ready_fd = options.ready_fd;  // closed by the first report
   const auto run = [&]() -> Status {
     ASSIGN_OR_RETURN(const server::ServerConfig config, server::LoadConfig(options.settings));
     server::RunOptions run_options;
     run_options.version = WRENN_VERSION;
     run_options.on_ready = [&](const std::string& address) {
-      ReportReady(options.ready_fd, address);
+      ReportReady(std::exchange(ready_fd, -1), address);
     };
     return server::Run(config, run_options);
   };
   const Status done = run();
   if (done) return kSuccess;
-  ReportFailure(options.ready_fd, done.error());
+  ReportFailure(ready_fd, done.error());
   return Fail(done.error());
 }
 
@@ -89,8 +91,8 @@ Result<int> StopServer(const Options& options) {
   RETURN_IF_ERROR(process.Signal(SIGTERM));
   const auto ended = process.Wait(Deadline::After(kStopLimit));
   if (!ended && ended.error().code == Code::kDeadlineExceeded) {
-    return Fail(Code::kDeadlineExceeded, "the server (pid {}) has not ended after {} s: see '{}'", pid,
-                kStopLimit.count(), config.paths.ServerLog());
+    return Fail(Code::kDeadlineExceeded, "the server (pid {}) has not ended after {} s: see '{}'",
+                pid, kStopLimit.count(), config.paths.ServerLog());
   }
   if (!ended) return Fail(ended.error());
   fmt::print("server ended (pid {})\n", pid);
@@ -136,7 +138,8 @@ void AddServe(CLI::App& app, Invocation& invocation) {
       "  wrenn serve --detach\n"
       "  wrenn serve --listen 127.0.0.1:9000 --max-sandboxes 20\n"
       "  wrenn serve --stop --sandboxes");
-  command->callback([&invocation, options] { invocation.run = [options] { return Serve(*options); }; });
+  command->callback(
+      [&invocation, options] { invocation.run = [options] { return Serve(*options); }; });
 }
 
 }  // namespace wrenn::cli

@@ -83,7 +83,8 @@ Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::strin
 Status EnsureServer(const Api& api) {
   const auto connected = api.ConnectSocket();
   if (connected) return {};
-  if (!api.endpoint().IsLoopback() || !api.endpoint().prefix.empty()) return Fail(connected.error());
+  if (!api.endpoint().IsLoopback() || !api.endpoint().prefix.empty())
+    return Fail(connected.error());
   ASSIGN_OR_RETURN(const os::Paths paths, os::Paths::FromEnvironment());
   const std::string host = api.endpoint().host == "localhost" ? "127.0.0.1" : api.endpoint().host;
   const Endpoint listen{host, api.endpoint().port, {}};

@@ -15,9 +15,9 @@ struct StartedServer {
   std::string log;      // path of its log
 };
 
-// Starts `wrenn serve` with these arguments in the background, in a session of its own, with its output
-// in the root's server.log, and returns when it answers requests. When it cannot start, the error says
-// why in its own words, and nothing is left running.
+// Starts `wrenn serve` with these arguments in the background, in a session of its own, with its
+// output in the root's server.log, and returns when it answers requests. When it cannot start, the
+// error says why in its own words, and nothing is left running.
 Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::string> arguments);
 
 // For the started server: tells the starter through `ready_fd` (-1: nobody waits) how it went, and

@@ -13,8 +13,8 @@
 
 namespace wrenn::cli {
 
-// Takes signals off this process (and threads started later) and gives them by a descriptor, as long as
-// it lives (signalfd(2)). Signals that come meanwhile do nothing else.
+// Takes signals off this process (and threads started later) and gives them by a descriptor, as
+// long as it lives (signalfd(2)). Signals that come meanwhile do nothing else.
 class SignalSource {
  public:
   static Result<SignalSource> Take(std::initializer_list<int> signals);
@@ -52,7 +52,8 @@ class SignalWatch {
   std::thread thread_;
 };
 
-// Waits until one of two descriptors is readable. True for `fd`, false for `stop`, which goes first.
+// Waits until one of two descriptors is readable. True for `fd`, false for `stop`, which goes
+// first.
 bool WaitUnlessStopped(int fd, int stop);
 
 }  // namespace wrenn::cli

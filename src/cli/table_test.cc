@@ -52,7 +52,9 @@ TEST(FormatBytes, TakesTheLargestUnit) {
 TEST(WithoutControls, KeepsTextAndLines) {
   EXPECT_EQ(WithoutControls("a\tb\r\nc"), "a\tb\nc");
   EXPECT_EQ(WithoutControls("\x1b]0;title\x07"), "?]0;title?");
-  EXPECT_EQ(WithoutControls("\xC2\x9B" "31m"), "?31m");
+  EXPECT_EQ(WithoutControls("\xC2\x9B"
+                            "31m"),
+            "?31m");
   EXPECT_EQ(WithoutControls("h\xC3\xA9"), "h\xC3\xA9");
 }
 

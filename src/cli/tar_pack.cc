@@ -20,8 +20,10 @@ namespace fs = std::filesystem;
 class Packer {
  public:
   explicit Packer(const TarSink& sink)
-      : sink_(sink), archive_(archive_write_new(), archive_write_free),
-        entry_(archive_entry_new(), archive_entry_free), buffer_(256 << 10) {}
+      : sink_(sink),
+        archive_(archive_write_new(), archive_write_free),
+        entry_(archive_entry_new(), archive_entry_free),
+        buffer_(256 << 10) {}
 
   Status Pack(const fs::path& folder) {
     // GNU's format, which busybox reads with long names too.
@@ -67,7 +69,8 @@ class Packer {
 
   Status Add(const fs::path& path, const std::string& name) {
     struct stat info{};
-    if (::lstat(path.c_str(), &info) < 0) return Fail(ErrnoError("cannot read '" + path.string() + "'"));
+    if (::lstat(path.c_str(), &info) < 0)
+      return Fail(ErrnoError("cannot read '" + path.string() + "'"));
     if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode) && !S_ISLNK(info.st_mode)) {
       PrintNote(fmt::format("left out '{}': neither file, folder nor link", path.string()));
       return {};

@@ -14,8 +14,9 @@ namespace wrenn::cli {
 using TarSink = std::function<Status(std::string_view)>;
 
 // Writes everything below `folder` as a GNU tar stream with paths relative to it, "." first. Modes,
-// times and symbolic links are kept, owners are not (all is root's, so that whoever unpacks owns it);
-// sockets, pipes and devices are left out, each with a note to the user. Memory use is constant.
+// times and symbolic links are kept, owners are not (all is root's, so that whoever unpacks owns
+// it); sockets, pipes and devices are left out, each with a note to the user. Memory use is
+// constant.
 Status PackTar(const std::string& folder, const TarSink& sink);
 
 }  // namespace wrenn::cli

@@ -73,7 +73,9 @@ class Tar : public testing::Test {
     fs::create_directory(outside_);
     Write(outside_ + "/secret", "untouched");
   }
-  static void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+  static void Write(const std::string& path, const std::string& text) {
+    std::ofstream(path) << text;
+  }
   static std::string Read(const std::string& path) { return ReadFile(path).value_or("(none)"); }
 
   // A hostile archive is refused and nothing outside has changed.
@@ -105,7 +107,10 @@ TEST_F(Tar, RoundTripKeepsModesLinksAndLongNames) {
     return {};
   }));
   ASSERT_TRUE(Unpack(text, folder_));
-  EXPECT_EQ(Read(folder_ + "/" + std::string(120, 'd') + "/" + std::string(120, 'e') + "/fil\xC3\xA9").size(), 300000U);
+  EXPECT_EQ(
+      Read(folder_ + "/" + std::string(120, 'd') + "/" + std::string(120, 'e') + "/fil\xC3\xA9")
+          .size(),
+      300000U);
   struct stat info{};
   ASSERT_EQ(::stat((folder_ + "/run").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0750U);
@@ -116,9 +121,8 @@ TEST_F(Tar, RoundTripKeepsModesLinksAndLongNames) {
 
 TEST_F(Tar, ASinkThatFailsEndsThePacking) {
   Write(folder_ + "/a", std::string(1 << 20, 'x'));
-  const Status packed = PackTar(folder_, [](std::string_view) -> Status {
-    return Fail(Code::kUnavailable, "gone");
-  });
+  const Status packed =
+      PackTar(folder_, [](std::string_view) -> Status { return Fail(Code::kUnavailable, "gone"); });
   ASSERT_FALSE(packed);
   EXPECT_EQ(packed.error().message, "gone");
 }

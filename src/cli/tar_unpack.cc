@@ -18,12 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// libarchive unpacks relative to the working directory, and its checks for symbolic links begin there.
+// libarchive unpacks relative to the working directory, and its checks for symbolic links begin
+// there.
 class WorkingDirectory {
  public:
   static Result<WorkingDirectory> Enter(const std::string& folder) {
     UniqueFd old(::open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!old || ::chdir(folder.c_str()) < 0) return Fail(ErrnoError("cannot enter '" + folder + "'"));
+    if (!old || ::chdir(folder.c_str()) < 0)
+      return Fail(ErrnoError("cannot enter '" + folder + "'"));
     return WorkingDirectory(std::move(old));
   }
   WorkingDirectory(WorkingDirectory&&) = default;
@@ -36,15 +38,17 @@ class WorkingDirectory {
   UniqueFd old_;
 };
 
-constexpr int kExtractFlags =
-    ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
-    ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME;
+constexpr int kExtractFlags = ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+                              ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS | ARCHIVE_EXTRACT_PERM |
+                              ARCHIVE_EXTRACT_TIME;
 
 class Unpacker {
  public:
   explicit Unpacker(const TarSource& source)
-      : source_(source), reader_(archive_read_new(), archive_read_free),
-        writer_(archive_write_disk_new(), archive_write_free), buffer_(256 << 10) {}
+      : source_(source),
+        reader_(archive_read_new(), archive_read_free),
+        writer_(archive_write_disk_new(), archive_write_free),
+        buffer_(256 << 10) {}
 
   Status Unpack() {
     archive_read_support_format_tar(reader_.get());
@@ -80,7 +84,8 @@ class Unpacker {
   tl::unexpected<Error> ReadFailure() {
     if (source_error_) return Fail(*source_error_);
     const char* text = archive_error_string(reader_.get());
-    return Fail(Code::kDataLoss, "cannot read the guest's archive: {}", text ? text : "unknown error");
+    return Fail(Code::kDataLoss, "cannot read the guest's archive: {}",
+                text ? text : "unknown error");
   }
 
   tl::unexpected<Error> WriteFailure(const std::string& name) {
@@ -90,10 +95,12 @@ class Unpacker {
 
   Status UnpackEntry(archive_entry* entry) {
     const char* path = archive_entry_pathname(entry);
-    if (!path || !*path) return Fail(Code::kDataLoss, "the guest's archive has a file without a name");
+    if (!path || !*path)
+      return Fail(Code::kDataLoss, "the guest's archive has a file without a name");
     const std::string name = path;
     const auto type = archive_entry_filetype(entry);
-    if (!archive_entry_hardlink(entry) && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK) {
+    if (!archive_entry_hardlink(entry) && type != AE_IFREG && type != AE_IFDIR &&
+        type != AE_IFLNK) {
       PrintNote(fmt::format("left out '{}': neither file, folder nor link", name));
       return {};
     }
@@ -130,11 +137,13 @@ class Unpacker {
 Status MoveOne(const fs::path& from, const fs::path& to) {
   struct stat source{};
   struct stat target{};
-  if (::lstat(from.c_str(), &source) < 0) return Fail(ErrnoError("cannot read '" + from.string() + "'"));
+  if (::lstat(from.c_str(), &source) < 0)
+    return Fail(ErrnoError("cannot read '" + from.string() + "'"));
   const bool exists = ::lstat(to.c_str(), &target) == 0;
   if (S_ISDIR(source.st_mode) && exists) {
     if (!S_ISDIR(target.st_mode)) {
-      return Fail(Code::kInvalidArgument, "'{}' is in the way of a folder: remove it first", to.string());
+      return Fail(Code::kInvalidArgument, "'{}' is in the way of a folder: remove it first",
+                  to.string());
     }
     return MoveInto(from.string(), to.string());
   }

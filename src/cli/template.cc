@@ -32,9 +32,10 @@ struct Options {
 Result<int> Build(const Options& options) {
   template_::BuildRequest request = BuiltInRequest(options.name);
   if (options.packages.empty() && !IsBuiltIn(options.name)) {
-    return Fail(Code::kInvalidArgument,
-                "'{}' is not built in (minimal and base are): give its packages with --packages FILE",
-                options.name);
+    return Fail(
+        Code::kInvalidArgument,
+        "'{}' is not built in (minimal and base are): give its packages with --packages FILE",
+        options.name);
   }
   if (options.name == "minimal" && !options.packages.empty()) {
     return Fail(Code::kInvalidArgument, "'minimal' has no packages: take another name");
@@ -158,7 +159,8 @@ void AddBuild(CLI::App& parent, const std::shared_ptr<Options>& options, Invocat
       "Examples:\n"
       "  wrenn template build base\n"
       "  wrenn template build science --packages science.txt --memory 1024");
-  build->callback([&invocation, options] { invocation.run = [options] { return Build(*options); }; });
+  build->callback(
+      [&invocation, options] { invocation.run = [options] { return Build(*options); }; });
 }
 
 }  // namespace
@@ -175,11 +177,13 @@ void AddTemplate(CLI::App& app, Invocation& invocation) {
 
   auto* inspect = group->add_subcommand("inspect", "All that is known of one, as JSON");
   inspect->add_option("NAME", options->name, "The template")->required();
-  inspect->callback([&invocation, options] { invocation.run = [options] { return Inspect(*options); }; });
+  inspect->callback(
+      [&invocation, options] { invocation.run = [options] { return Inspect(*options); }; });
 
   auto* remove = group->add_subcommand("rm", "Remove templates that no sandbox uses");
   remove->add_option("NAME", options->names, "The templates")->required();
-  remove->callback([&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
+  remove->callback(
+      [&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
 }
 
 }  // namespace wrenn::cli

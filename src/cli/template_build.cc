@@ -23,11 +23,11 @@ Result<template_::BuildResult> BuildTemplate(const template_::BuildRequest& requ
   ASSIGN_OR_RETURN(const Local local, OpenLocal());
   ASSIGN_OR_RETURN(const std::string guest_program, GuestProgram());
   ProgressLine line;
-  return template_::Build(local.paths, *local.store, request, guest_program,
-                          [&](int step, int steps, const std::string& what) {
-                            line.Show(fmt::format("template '{}' [{}/{}] {}", request.name, step,
-                                                  steps, what));
-                          });
+  return template_::Build(
+      local.paths, *local.store, request, guest_program,
+      [&](int step, int steps, const std::string& what) {
+        line.Show(fmt::format("template '{}' [{}/{}] {}", request.name, step, steps, what));
+      });
 }
 
 }  // namespace wrenn::cli

@@ -13,11 +13,16 @@ constexpr std::string_view kReset = "\x1b[0m";
 
 std::string_view Sequence(Colour colour) {
   switch (colour) {
-    case Colour::kGreen: return "\x1b[32m";
-    case Colour::kYellow: return "\x1b[33m";
-    case Colour::kRed: return "\x1b[31m";
-    case Colour::kDim: return "\x1b[2m";
-    case Colour::kNone: break;
+    case Colour::kGreen:
+      return "\x1b[32m";
+    case Colour::kYellow:
+      return "\x1b[33m";
+    case Colour::kRed:
+      return "\x1b[31m";
+    case Colour::kDim:
+      return "\x1b[2m";
+    case Colour::kNone:
+      break;
   }
   return "";
 }
@@ -61,8 +66,8 @@ std::string WithoutControls(std::string_view text) {
     if (byte == '\r' && at + 1 < text.size() && text[at + 1] == '\n') continue;
     const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F;
     // C1 controls are U+0080 to U+009F, in UTF-8 0xC2 and 0x80 to 0x9F.
-    const bool c1 = byte == 0xC2 && at + 1 < text.size() &&
-                    static_cast<unsigned char>(text[at + 1]) < 0xA0;
+    const bool c1 =
+        byte == 0xC2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xA0;
     if (c1) ++at;
     clean.push_back(control || c1 ? '?' : text[at]);
   }
@@ -80,7 +85,8 @@ Result<RawMode> RawMode::Enter(int fd) {
   if (::tcgetattr(fd, &saved) < 0) return Fail(ErrnoError("cannot read the terminal's mode"));
   termios raw = saved;
   ::cfmakeraw(&raw);
-  if (::tcsetattr(fd, TCSADRAIN, &raw) < 0) return Fail(ErrnoError("cannot set the terminal's mode"));
+  if (::tcsetattr(fd, TCSADRAIN, &raw) < 0)
+    return Fail(ErrnoError("cannot set the terminal's mode"));
   return RawMode(fd, saved);
 }
 

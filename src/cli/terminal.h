@@ -14,8 +14,8 @@ namespace wrenn::cli {
 
 bool IsTerminal(int fd);
 
-// "wrenn: message" on stderr, in colour when that is a terminal. The detail of an error is added with
-// WRENN_DEBUG set.
+// "wrenn: message" on stderr, in colour when that is a terminal. The detail of an error is added
+// with WRENN_DEBUG set.
 void PrintError(const Error& error);
 // "wrenn: text" on stderr: progress and remarks.
 void PrintNote(std::string_view text);

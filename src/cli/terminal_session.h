@@ -13,8 +13,9 @@ namespace wrenn::cli {
 Result<GuestProcess> StartOnTerminal(const Api& api, const std::string& sandbox,
                                      ProcessOptions options);
 
-// Passes every key to it, Ctrl-C too, and shows what it writes, until it ends; a change of size is passed
-// on. Our terminal's mode is restored however it ends. Answers the exit code as a shell gives it.
+// Passes every key to it, Ctrl-C too, and shows what it writes, until it ends; a change of size is
+// passed on. Our terminal's mode is restored however it ends. Answers the exit code as a shell
+// gives it.
 Result<int> AttachTerminal(GuestProcess& process);
 
 // Both, with the exit code of StartFailure() for a program that cannot be started.

@@ -6,9 +6,9 @@
 
 #include "base/encoding.h"
 #include "cli/guest_process.h"
+#include "cli/table.h"
 #include "cli/tar_pack.h"
 #include "cli/tar_unpack.h"
-#include "cli/table.h"
 #include "cli/terminal.h"
 
 namespace wrenn::cli {
@@ -22,7 +22,8 @@ Deadline StepDeadline() { return Deadline::After(kStepLimit); }
 
 std::string FileTarget(const std::string& sandbox, std::string_view what, const std::string& path,
                        const std::string& user) {
-  std::string target = SandboxTarget(sandbox, fmt::format("/files/{}?path={}", what, PercentEncode(path)));
+  std::string target =
+      SandboxTarget(sandbox, fmt::format("/files/{}?path={}", what, PercentEncode(path)));
   if (!user.empty()) target += "&user=" + PercentEncode(user);
   return target;
 }
@@ -81,18 +82,21 @@ Result<std::optional<GuestEntry>> StatGuest(const Api& api, const std::string& s
 }
 
 Status UploadFile(const Api& api, const std::string& sandbox, int from,
-                  std::optional<uint64_t> length, const std::string& path, const std::string& user) {
+                  std::optional<uint64_t> length, const std::string& path,
+                  const std::string& user) {
   ASSIGN_OR_RETURN(const auto http, api.Connect());
   wire::RequestHead head = api.MakeHead("POST", FileTarget(sandbox, "stream/write", path, user));
   head.fields.Add("Content-Type", "application/octet-stream");
-  ASSIGN_OR_RETURN(wire::BodyWriter writer, http->StartRequest(std::move(head), length, StepDeadline()));
+  ASSIGN_OR_RETURN(wire::BodyWriter writer,
+                   http->StartRequest(std::move(head), length, StepDeadline()));
   TransferProgress progress(path, length);
   std::string buffer(kBufferSize, '\0');
   uint64_t left = length.value_or(UINT64_MAX);
   Status sent;
   while (left > 0 && sent) {
     const size_t want = std::min<uint64_t>(buffer.size(), left);
-    ASSIGN_OR_RETURN(const size_t got, ReadSome(from, std::span(buffer).first(want), Deadline::Never()));
+    ASSIGN_OR_RETURN(const size_t got,
+                     ReadSome(from, std::span(buffer).first(want), Deadline::Never()));
     if (got == 0 && length) {
       return Fail(Code::kAborted, "the file became shorter while it was copied");
     }
@@ -102,7 +106,8 @@ Status UploadFile(const Api& api, const std::string& sandbox, int from,
     progress.Add(got);
   }
   if (sent) sent = writer.Finish(StepDeadline());
-  // A server that refuses answers before it has read all: the answer says more than the broken pipe.
+  // A server that refuses answers before it has read all: the answer says more than the broken
+  // pipe.
   const Status answered = http->ReadHead(StepDeadline());
   if (!answered) return sent ? answered : sent;
   if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
@@ -112,8 +117,8 @@ Status UploadFile(const Api& api, const std::string& sandbox, int from,
 Status DownloadFile(const Api& api, const std::string& sandbox, const std::string& path,
                     const std::string& user, const std::function<Status(std::string_view)>& sink) {
   ASSIGN_OR_RETURN(const auto http, api.Connect());
-  RETURN_IF_ERROR(http->Send(api.MakeHead("GET", FileTarget(sandbox, "stream/read", path, user)), {},
-                             StepDeadline()));
+  RETURN_IF_ERROR(http->Send(api.MakeHead("GET", FileTarget(sandbox, "stream/read", path, user)),
+                             {}, StepDeadline()));
   if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
   const wire::BodyLength length = http->body().length();
   TransferProgress progress(path, length.kind == wire::BodyLength::Kind::kFixed
@@ -134,7 +139,8 @@ namespace {
 class HelperEnd {
  public:
   void Take(const ProcessOutput& output) {
-    if (output.kind == ProcessOutput::Kind::kStderr && errors_.size() < 4096) errors_ += output.data;
+    if (output.kind == ProcessOutput::Kind::kStderr && errors_.size() < 4096)
+      errors_ += output.data;
     if (output.kind == ProcessOutput::Kind::kExit) code_ = output.exit_code;
   }
   bool ended() const { return code_.has_value(); }
@@ -156,7 +162,8 @@ class HelperEnd {
 Status UploadFolder(const Api& api, const std::string& sandbox, const std::string& folder,
                     const std::string& path, const std::string& user) {
   ProcessOptions options;
-  options.command = {"/bin/sh", "-c", "mkdir -p -- \"$1\" && exec tar -xpf - -C \"$1\"", "sh", path};
+  options.command = {"/bin/sh", "-c", "mkdir -p -- \"$1\" && exec tar -xpf - -C \"$1\"", "sh",
+                     path};
   options.user = user;
   options.stdin_open = true;
   ASSIGN_OR_RETURN(GuestProcess process, GuestProcess::Start(api, sandbox, options));
@@ -234,7 +241,8 @@ Status SetGuestMode(const Api& api, const std::string& sandbox, const std::strin
                     unsigned mode, const std::string& user) {
   json::object request = {{"cmd", "chmod"}, {"args", {fmt::format("{:o}", mode), path}}};
   if (!user.empty()) request["user"] = user;
-  ASSIGN_OR_RETURN(const json::value answer, api.Call("POST", SandboxTarget(sandbox, "/exec"), &request));
+  ASSIGN_OR_RETURN(const json::value answer,
+                   api.Call("POST", SandboxTarget(sandbox, "/exec"), &request));
   if (!answer.is_object()) return Fail(Code::kInternal, "the server's answer is no result");
   JsonReader reader(answer.get_object());
   if (reader.Int("exit_code", -1, INT32_MIN, INT32_MAX) != 0) {

@@ -32,9 +32,9 @@ class TransferProgress {
   std::unique_ptr<State> state_;
 };
 
-// Copies the bytes of a descriptor to a file in the guest, which is the old one or the new one whatever
-// happens. `length`: how many there will be, when that is known. Memory use is constant, as for all
-// below.
+// Copies the bytes of a descriptor to a file in the guest, which is the old one or the new one
+// whatever happens. `length`: how many there will be, when that is known. Memory use is constant,
+// as for all below.
 Status UploadFile(const Api& api, const std::string& sandbox, int from,
                   std::optional<uint64_t> length, const std::string& path, const std::string& user);
 

@@ -37,7 +37,8 @@ void AddVersion(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("version", "Versions of this program and of the server");
   auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "As JSON, with what the server says of itself");
-  command->callback([&invocation, as_json] { invocation.run = [as_json] { return Version(*as_json); }; });
+  command->callback(
+      [&invocation, as_json] { invocation.run = [as_json] { return Version(*as_json); }; });
 }
 
 }  // namespace wrenn::cli

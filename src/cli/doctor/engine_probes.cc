@@ -7,7 +7,8 @@
 namespace wrenn::cli::doctor {
 namespace {
 
-// The kernel of any template, to boot as the probe; leaves the options without one when there is none.
+// The kernel of any template, to boot as the probe; leaves the options without one when there is
+// none.
 void FindProbeGuest(const os::Paths& paths, vmm::QemuOptions& options) {
   if (!os::Exists(paths.Database())) return;
   const auto store = store::OpenSqlite(paths.Database());
@@ -43,17 +44,19 @@ Check CheckKvm(const vmm::EngineInfo& info, bool guest_tried) {
   Check check("kvm");
   check.finding = info.explanation;
   if (info.acceleration == "kvm") {
-    check.consequence = guest_tried
-                            ? "sandboxes run at the processor's speed, behind hardware virtualisation"
-                            : "sandboxes will run at the processor's speed if a guest runs too: this is "
-                              "tried with the first template";
+    check.consequence =
+        guest_tried ? "sandboxes run at the processor's speed, behind hardware virtualisation"
+                    : "sandboxes will run at the processor's speed if a guest runs too: this is "
+                      "tried with the first template";
   } else {
     check.verdict = Verdict::kLimited;
-    check.consequence = "sandboxes run by software emulation (TCG): they compute some 10 to 20 times "
-                        "slower, and emulation is not a security boundary by QEMU's own policy: run "
-                        "nothing hostile here";
-    check.remedy = "a machine with VT-x or AMD-V (nested virtualisation in a cloud VM), /dev/kvm given "
-                   "to this user";
+    check.consequence =
+        "sandboxes run by software emulation (TCG): they compute some 10 to 20 times "
+        "slower, and emulation is not a security boundary by QEMU's own policy: run "
+        "nothing hostile here";
+    check.remedy =
+        "a machine with VT-x or AMD-V (nested virtualisation in a cloud VM), /dev/kvm given "
+        "to this user";
   }
   return check;
 }

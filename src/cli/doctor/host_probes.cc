@@ -16,9 +16,9 @@ namespace wrenn::cli::doctor {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint64_t kLeastDisk = 1024 * kMiB;      // a base image, its build, and a sandbox
+constexpr uint64_t kLeastDisk = 1024 * kMiB;  // a base image, its build, and a sandbox
 constexpr uint64_t kComfortableDisk = 10240 * kMiB;
-constexpr uint64_t kLeastMemory = 256 * kMiB;     // one small sandbox and its VMM
+constexpr uint64_t kLeastMemory = 256 * kMiB;  // one small sandbox and its VMM
 constexpr uint64_t kComfortableMemory = 2048 * kMiB;
 
 // The nearest folder above a path that exists: where the root will be made.

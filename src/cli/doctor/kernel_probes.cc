@@ -83,7 +83,8 @@ Result<std::string> TryCgroup() {
   }
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
   const size_t at = own.find("0::");
-  if (at == std::string::npos) return Fail(Code::kUnimplemented, "this process is in no cgroup of version 2");
+  if (at == std::string::npos)
+    return Fail(Code::kUnimplemented, "this process is in no cgroup of version 2");
   std::string path = own.substr(at + 3);
   path = "/sys/fs/cgroup" + path.substr(0, path.find('\n'));
   const std::string child = path + "/wrenn-doctor-" + RandomHex(8);
@@ -103,8 +104,9 @@ Check CheckCgroup() {
     check.verdict = Verdict::kLimited;
     check.finding = tried.error().message;
     check.consequence = "a VMM is limited by its own memory and vCPUs alone";
-    check.remedy = "boot with systemd.unified_cgroup_hierarchy=1; as a user, let systemd delegate "
-                   "(systemd-run --user --scope -p Delegate=yes)";
+    check.remedy =
+        "boot with systemd.unified_cgroup_hierarchy=1; as a user, let systemd delegate "
+        "(systemd-run --user --scope -p Delegate=yes)";
   }
   return check;
 }
@@ -138,8 +140,8 @@ Status TryUserfaultfd() {
   copy.dst = range.range.start;
   copy.src = reinterpret_cast<uint64_t>(content.data());
   copy.len = page;
-  const bool filled = ::ioctl(fd.get(), UFFDIO_REGISTER, &range) == 0 &&
-                      ::ioctl(fd.get(), UFFDIO_COPY, &copy) == 0;
+  const bool filled =
+      ::ioctl(fd.get(), UFFDIO_REGISTER, &range) == 0 && ::ioctl(fd.get(), UFFDIO_COPY, &copy) == 0;
   const Status status = !filled ? Status(Fail(ErrnoError("cannot fill a page")))
                         : std::memcmp(memory, content.data(), page) != 0
                             ? Status(Fail(Code::kDataLoss, "a page has the wrong content"))
@@ -157,7 +159,8 @@ Check CheckUserfaultfd() {
     check.verdict = Verdict::kLimited;
     check.finding = tried.error().message;
     check.consequence = "snapshots are restored from local memory files alone";
-    check.remedy = "let wrenn's user open /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1";
+    check.remedy =
+        "let wrenn's user open /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1";
   }
   return check;
 }
@@ -188,7 +191,8 @@ Status TryPagemapScan() {
   scan.category_mask = kPageIsPresent;
   scan.return_mask = kPageIsPresent;
   const int regions = ::ioctl(pagemap.get(), kPagemapScan, &scan);
-  if (regions < 0) return Fail(ErrnoError("the kernel does not know PAGEMAP_SCAN (6.7 and later do)"));
+  if (regions < 0)
+    return Fail(ErrnoError("the kernel does not know PAGEMAP_SCAN (6.7 and later do)"));
   if (regions != 1) return Fail(Code::kDataLoss, "PAGEMAP_SCAN did not find a page that is there");
   return {};
 }

@@ -19,7 +19,8 @@ Status MakeTap() {
   ifreq request{};
   request.ifr_flags = IFF_TAP | IFF_NO_PI;
   std::strncpy(request.ifr_name, "wrenn-doctor", IFNAMSIZ - 1);
-  if (::ioctl(tun.get(), TUNSETIFF, &request) < 0) return Fail(ErrnoError("cannot make a TAP device"));
+  if (::ioctl(tun.get(), TUNSETIFF, &request) < 0)
+    return Fail(ErrnoError("cannot make a TAP device"));
   return {};
 }
 
@@ -46,7 +47,8 @@ Check CheckNamespaces() {
     check.verdict = Verdict::kLimited;
     check.finding = made.error().message;
     check.consequence = "no TAP networks; sandboxes without network are not affected";
-    check.remedy = "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)";
+    check.remedy =
+        "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)";
   }
   return check;
 }

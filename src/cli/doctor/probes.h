@@ -17,7 +17,8 @@ std::vector<Check> ProbeNetwork();
 // kernel_probes.cc: device-mapper, cgroup v2, userfaultfd, PAGEMAP_SCAN.
 std::vector<Check> ProbeKernel();
 
-// host_probes.cc: reflink and room on the root's file system, memory, programs for building templates.
+// host_probes.cc: reflink and room on the root's file system, memory, programs for building
+// templates.
 std::vector<Check> ProbeHost(const os::Paths& paths);
 
 }  // namespace wrenn::cli::doctor

@@ -12,9 +12,12 @@ constexpr size_t kTextWidth = 72;
 
 Colour ColourOf(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kOk: return Colour::kGreen;
-    case Verdict::kLimited: return Colour::kYellow;
-    case Verdict::kMissing: return Colour::kRed;
+    case Verdict::kOk:
+      return Colour::kGreen;
+    case Verdict::kLimited:
+      return Colour::kYellow;
+    case Verdict::kMissing:
+      return Colour::kRed;
   }
   return Colour::kNone;
 }
@@ -45,9 +48,12 @@ std::string Wrap(const std::string& text, size_t indent) {
 
 std::string_view VerdictName(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kOk: return "ok";
-    case Verdict::kLimited: return "limited";
-    case Verdict::kMissing: return "missing";
+    case Verdict::kOk:
+      return "ok";
+    case Verdict::kLimited:
+      return "limited";
+    case Verdict::kMissing:
+      return "missing";
   }
   return "";
 }

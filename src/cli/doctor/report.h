@@ -19,7 +19,7 @@ std::string_view VerdictName(Verdict verdict);  // "ok", "limited", "missing"
 struct Check {
   explicit Check(std::string name) : capability(std::move(name)) {}
 
-  std::string capability;   // "kvm", "device-mapper", ...
+  std::string capability;  // "kvm", "device-mapper", ...
   Verdict verdict = Verdict::kOk;
   std::string finding;      // what the probe saw
   std::string consequence;  // what follows from it

@@ -37,7 +37,8 @@ TEST(Report, SaysWhatFollowsAndTheRemedy) {
 TEST(InNamespaces, TheProbesAnswerComesBack) {
   const Status fine = InNamespaces([] { return Status(); });
   if (!fine) GTEST_SKIP() << fine.error().message;
-  const Status failed = InNamespaces([]() -> Status { return Fail(Code::kNotFound, "no such thing"); });
+  const Status failed =
+      InNamespaces([]() -> Status { return Fail(Code::kNotFound, "no such thing"); });
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, Code::kNotFound);
   EXPECT_EQ(failed.error().message, "no such thing");
