@@ -1,0 +1,118 @@
+#include "guest/init/cgroups.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <mutex>
+#include <vector>
+
+#include "guest/split.h"
+
+namespace wrenn::guest {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+std::mutex g_mutex;
+std::string g_user_class;            // empty: no cgroups
+std::vector<std::string> g_waiting;  // to be removed when they are empty
+
+Status WriteTo(const std::string& path, std::string_view text) {
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return Fail(ErrnoError("cannot open '" + path + "'"));
+  return WriteAll(fd.get(), text, Deadline::Never());
+}
+
+// For knobs of controllers that this kernel may lack.
+void TryWrite(const std::string& path, std::string_view text) {
+  [[maybe_unused]] auto written = WriteTo(path, text);
+}
+
+// The number that follows `key` in a file of "key: number unit" lines, or that is all of the file.
+uint64_t NumberIn(const char* path, std::string_view key) {
+  auto text = ReadFile(path);
+  if (!text) return 0;
+  const size_t at = text->find(key);
+  if (at == std::string::npos) return 0;
+  const auto words = Words(std::string_view(*text).substr(at + key.size()));
+  uint64_t number = 0;
+  if (!words.empty()) {
+    std::from_chars(words[0].data(), words[0].data() + words[0].size(), number);
+  }
+  return number;
+}
+
+}  // namespace
+
+CgroupLimits LimitsFor(uint64_t memory_bytes, uint64_t max_threads) {
+  CgroupLimits limits;
+  limits.agent_memory_min = 32 * kMiB;
+  const uint64_t reserve = std::clamp(memory_bytes / 16, 24 * kMiB, 128 * kMiB);
+  limits.user_memory_max = memory_bytes > 2 * reserve ? memory_bytes - reserve : memory_bytes / 2;
+  limits.user_pids_max = std::max<uint64_t>(max_threads / 10 * 9, 64);
+  return limits;
+}
+
+Status SetUpCgroups(const std::string& root) {
+  const std::string agent = root + "/agent";
+  const std::string user = root + "/user";
+  for (const std::string_view controller : {"+cpu", "+memory", "+pids", "+io"}) {
+    TryWrite(root + "/cgroup.subtree_control", controller);
+  }
+  for (const std::string& path : {agent, user}) {
+    if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST) {
+      return Fail(ErrnoError("cannot make the cgroup '" + path + "'"));
+    }
+  }
+  const CgroupLimits limits =
+      LimitsFor(NumberIn("/proc/meminfo", "MemTotal:") * 1024,
+                std::min(NumberIn("/proc/sys/kernel/threads-max", ""),
+                         NumberIn("/proc/sys/kernel/pid_max", "")));
+  TryWrite(agent + "/cpu.weight", "10000");
+  TryWrite(agent + "/memory.min", std::to_string(limits.agent_memory_min));
+  TryWrite(user + "/memory.max", std::to_string(limits.user_memory_max));
+  TryWrite(user + "/pids.max", std::to_string(limits.user_pids_max));
+  RETURN_IF_ERROR(WriteTo(agent + "/cgroup.procs", "0"));
+  std::lock_guard lock(g_mutex);
+  g_user_class = user;
+  return {};
+}
+
+std::shared_ptr<ProcessCgroup> ProcessCgroup::Create() {
+  static std::atomic<uint64_t> next = 0;
+  std::string path;
+  {
+    std::lock_guard lock(g_mutex);
+    if (g_user_class.empty()) return nullptr;
+    path = g_user_class + "/" + std::to_string(++next);
+  }
+  if (::mkdir(path.c_str(), 0755) < 0) return nullptr;
+  return std::make_shared<ProcessCgroup>(std::move(path));
+}
+
+ProcessCgroup::~ProcessCgroup() {
+  if (::rmdir(path_.c_str()) == 0 || errno == ENOENT) return;
+  std::lock_guard lock(g_mutex);
+  g_waiting.push_back(path_);
+}
+
+Result<UniqueFd> ProcessCgroup::OpenProcs() const {
+  UniqueFd fd(::open((path_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return Fail(ErrnoError("cannot open '" + path_ + "/cgroup.procs'"));
+  return fd;
+}
+
+bool ProcessCgroup::Kill() const { return WriteTo(path_ + "/cgroup.kill", "1").has_value(); }
+
+void RemoveEmptyCgroups() {
+  std::lock_guard lock(g_mutex);
+  std::erase_if(g_waiting, [](const std::string& path) {
+    return ::rmdir(path.c_str()) == 0 || errno != EBUSY;
+  });
+}
+
+}  // namespace wrenn::guest

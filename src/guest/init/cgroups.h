@@ -1,0 +1,48 @@
+// Control groups (v2): the agent's own, protected one, and one for each process of the user.
+//
+// Format: the kernel's Documentation/admin-guide/cgroup-v2.rst.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/io.h"
+
+namespace wrenn::guest {
+
+// What the classes of a guest with so much memory and so many possible threads are given.
+struct CgroupLimits {
+  uint64_t agent_memory_min = 0;  // bytes that reclaim never takes from the agent
+  uint64_t user_memory_max = 0;   // bytes; what is left is for the agent and the kernel
+  uint64_t user_pids_max = 0;
+};
+CgroupLimits LimitsFor(uint64_t memory_bytes, uint64_t max_threads);
+
+// Sets the classes up under `root` (where cgroup2 is mounted) and moves this process into the agent's.
+// What the kernel does not offer is left out; an error only when there is no cgroup v2 at all.
+Status SetUpCgroups(const std::string& root);
+
+// The cgroup of one process and whatever it starts.
+class ProcessCgroup {
+ public:
+  // Below the users' class; null where SetUpCgroups() was not called or failed.
+  static std::shared_ptr<ProcessCgroup> Create();
+
+  explicit ProcessCgroup(std::string path) : path_(std::move(path)) {}
+  // Removes it when it is empty; otherwise that is done when its last process has gone.
+  ~ProcessCgroup();
+
+  // The file to which a process writes "0" to enter.
+  Result<UniqueFd> OpenProcs() const;
+
+  // SIGKILL to all that are in it. False when the kernel cannot (before Linux 5.14).
+  bool Kill() const;
+
+ private:
+  std::string path_;
+};
+
+// Removes the cgroups whose last process has gone since their owner was dropped.
+void RemoveEmptyCgroups();
+
+}  // namespace wrenn::guest

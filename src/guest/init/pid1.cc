@@ -1,0 +1,130 @@
+#include "guest/init/pid1.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "guest/agent/agent.h"
+#include "guest/agent/serial_ports.h"
+#include "guest/boot/command_line.h"
+#include "guest/boot/initramfs.h"
+#include "guest/boot/mounts.h"
+#include "guest/boot/uevents.h"
+#include "guest/init/cgroups.h"
+#include "guest/init/console.h"
+#include "guest/init/identity.h"
+#include "guest/init/network.h"
+#include "guest/init/shutdown.h"
+#include "guest/split.h"
+
+namespace wrenn::guest {
+namespace {
+
+constexpr rlim_t kDescriptors = 1 << 19;
+constexpr int kPriority = -10;
+
+void Warn(const Status& status) {
+  if (!status) WriteConsole(status.error().ToString());
+}
+
+// Keeps the agent alive and quick when the guest is out of memory or CPU. Where there are cgroups they
+// do most of it; this holds without them too.
+void ProtectAgent() {
+  UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (score) Warn(WriteAll(score.get(), "-1000", Deadline::Never()));
+  ::setpriority(PRIO_PROCESS, 0, kPriority);
+  // As they are touched: whole stacks of all threads would be much.
+  ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+  ::mallopt(M_ARENA_MAX, 2);
+  const rlimit descriptors{kDescriptors, kDescriptors};
+  ::setrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
+// Network trouble is told and survived: the agent's channel does not need it.
+Status SetUpNetwork(const CommandLine& arguments, std::string& hostname) {
+  RETURN_IF_ERROR(BringLoopbackUp());
+  RETURN_IF_ERROR(SetResolvers(arguments.Value("wrenn.dns", "")));
+  const auto text = arguments.Value("ip");
+  if (!text || text->empty()) return {};
+  ASSIGN_OR_RETURN(const IpArgument ip, ParseIpArgument(*text));
+  if (!ip.hostname.empty()) hostname = ip.hostname;
+  return Configure(ip);
+}
+
+void SetUpMachine() {
+  const std::string failures = MountAll();
+  for (const std::string_view line : Split(failures, '\n')) {
+    if (!line.empty()) WriteConsole(std::string(line));
+  }
+  ProtectAgent();
+  auto read = CommandLine::Read();
+  const CommandLine arguments = read ? *read : CommandLine("");
+  std::string hostname = "sandbox";
+  Warn(SetUpNetwork(arguments, hostname));
+  Warn(SetHostname(arguments.Value("wrenn.hostname", hostname)));
+  Warn(SetUpCgroups("/sys/fs/cgroup"));
+}
+
+// Blocks the signals that mean "shut down" for all threads to come, and answers where they are read.
+UniqueFd TakeSignals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGPWR}) ::sigaddset(&signals, signal);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// Serves until somebody wants the machine to end.
+Status ServeAgent() {
+  const UniqueFd signals = TakeSignals();
+  ASSIGN_OR_RETURN(const UniqueFd wanted, MakeEventFd());
+  ASSIGN_OR_RETURN(Uevents uevents, Uevents::Open());
+  // Neither is ever destroyed: their threads run until the machine's last moment.
+  Agent::Options options;
+  options.owns_machine = true;
+  options.shut_down = [fd = wanted.get()] { SignalEventFd(fd); };
+  auto* const agent = new Agent(std::move(options));
+  auto* const ports = new SerialPorts([agent](uint16_t port) -> Result<UniqueFd> {
+    if (port != wire::kAgentPort) return ConnectLocal(port);
+    ASSIGN_OR_RETURN(auto pair, SocketPair());
+    agent->Serve(std::move(pair.first));
+    return std::move(pair.second);
+  });
+  ports->Scan();
+  for (;;) {
+    pollfd entries[] = {{signals.get(), POLLIN, 0},
+                        {wanted.get(), POLLIN, 0},
+                        {uevents.fd(), POLLIN, 0}};
+    ::poll(entries, 3, -1);
+    if (entries[0].revents || entries[1].revents) return {};
+    uevents.Drain();
+    ports->Scan();
+  }
+}
+
+}  // namespace
+
+void RunPid1() {
+  ::clearenv();
+  if (InInitramfs()) {
+    if (auto switched = SwitchToRoot(); !switched) {
+      Console("cannot boot: {}", switched.error().ToString());
+      PowerOff();
+    }
+  }
+  OpenConsole();
+  SetUpMachine();
+  if (auto served = ServeAgent(); !served) {
+    Console("cannot serve: {}", served.error().ToString());
+  }
+  ShutDownMachine();
+}
+
+}  // namespace wrenn::guest
