@@ -13,7 +13,7 @@ struct CommandOptions {
   std::vector<std::string> argv;
   std::optional<std::vector<std::string>> environment;  // absent: the caller's own
   std::string directory;
-  std::vector<int> pass_fds;        // become descriptors 3, 4, ... of the program
+  std::vector<int> pass_fds;      // become descriptors 3, 4, ... of the program
   size_t output_limit = 1 << 20;  // bytes of stdout that are taken
   // Gets stdout's bytes as they come, instead of their being kept.
   std::function<void(std::string_view)> on_stdout;

@@ -1,5 +1,9 @@
 #include "os/process_info.h"
 
+#include <limits.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <charconv>
 
 #include "base/io.h"
@@ -77,6 +81,13 @@ Result<std::vector<std::string>> ReadCommandLine(pid_t pid) {
 Result<uint64_t> ProportionalMemoryBytes(pid_t pid) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(ProcPath(pid, "smaps_rollup")));
   return NumberAfter(text, "Pss:") * 1024;
+}
+
+Result<std::string> ExecutablePath() {
+  char path[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+  if (length < 0) return Fail(ErrnoError("cannot tell the running program's path"));
+  return std::string(path, static_cast<size_t>(length));
 }
 
 Result<std::string> BootId() {

@@ -30,6 +30,9 @@ Result<std::vector<std::string>> ReadCommandLine(pid_t pid);
 // (PSS of /proc/PID/smaps_rollup). Needs the same user or CAP_SYS_PTRACE.
 Result<uint64_t> ProportionalMemoryBytes(pid_t pid);
 
+// The path of the running program.
+Result<std::string> ExecutablePath();
+
 // Names this boot of the machine (/proc/sys/kernel/random/boot_id).
 Result<std::string> BootId();
 

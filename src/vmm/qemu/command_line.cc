@@ -1,6 +1,7 @@
 #include "vmm/qemu/command_line.h"
 
 #include "base/json.h"
+#include "net/user_network.h"
 
 namespace wrenn::vmm {
 namespace {
@@ -74,8 +75,8 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
   if (!config.disk.empty()) line += " root=/dev/vda rw";
   line += " wrenn.hostname=" + config.id;
   if (config.user_network) {
-    line += fmt::format(" ip={}::{}:{}:{}:eth0:off wrenn.dns={}", kGuestAddress, kGuestGateway,
-                        kGuestNetmask, config.id, kGuestDns);
+    line += fmt::format(" ip={}::{}:{}:{}:eth0:off wrenn.dns={}", net::kGuestAddress,
+                        net::kGuestGateway, net::kGuestNetmask, config.id, net::kGuestGateway);
   }
   return line;
 }

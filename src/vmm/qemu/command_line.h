@@ -19,13 +19,6 @@ inline constexpr int kNetworkFd = 7;  // one end of a socket pair with passt; on
 // /sys/class/virtio-ports/*/name.
 inline constexpr const char* kAgentPortName[2] = {"wrenn.agent.0", "wrenn.agent.1"};
 
-// The addresses of the user-mode network. They mean nothing outside of the machine, so all use the
-// same.
-inline constexpr const char* kGuestAddress = "10.255.255.2";
-inline constexpr const char* kGuestGateway = "10.255.255.1";
-inline constexpr const char* kGuestNetmask = "255.255.255.0";
-inline constexpr const char* kGuestDns = "10.255.255.53";
-
 // What the command line needs to know about this host.
 struct HostFacts {
   std::string binary = "qemu-system-x86_64";

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "net/user_network.h"
 #include "os/command.h"
 #include "os/process_info.h"
 #include "vmm/qemu/kvm_probe.h"
@@ -64,9 +65,10 @@ class QemuEngine final : public Engine {
   QemuEngine(QemuOptions options, const std::string& version) : options_(std::move(options)) {
     info_.name = "qemu";
     info_.version = version;
-    const Status passt = net::CheckPasst();
-    info_.user_network = passt.has_value();
-    info_.user_network_explanation = passt ? "by passt" : passt.error().message;
+    const Status network = net::CheckUserNetwork();
+    info_.user_network = network.has_value();
+    info_.user_network_explanation =
+        network ? "by passt, to public IPv4 addresses" : network.error().message;
     facts_.binary = options_.binary;
     facts_.tsc_khz = HostTscKhz();
   }
@@ -153,7 +155,7 @@ bool QemuEngine::UseKvm(const std::string& kernel, const std::string& initramfs,
 }
 
 Result<std::unique_ptr<Machine>> QemuEngine::Boot(const MachineConfig& config, Deadline deadline) {
-  if (config.user_network) RETURN_IF_ERROR(net::CheckPasst());
+  if (config.user_network) RETURN_IF_ERROR(net::CheckUserNetwork());
   HostFacts facts = facts_;
   facts.kvm = UseKvm(config.kernel, config.initramfs, deadline);
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, facts, deadline));

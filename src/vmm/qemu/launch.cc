@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/revert.h"
+#include "net/user_network.h"
 #include "wire/sockets.h"
 
 namespace wrenn::vmm {
@@ -51,8 +52,6 @@ Error LaunchError(Error error, os::Process& process, int stderr_pipe) {
   return error;
 }
 
-net::UserNetwork GuestNetwork() { return {kGuestAddress, kGuestNetmask, kGuestGateway, kGuestDns}; }
-
 }  // namespace
 
 Result<QemuParts> AttachQemu(const MachineConfig& config, os::Process process,
@@ -86,9 +85,9 @@ Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts
   std::vector<os::Process> helpers;
   UniqueFd network;
   if (config.user_network) {
-    ASSIGN_OR_RETURN(net::Passt passt, net::StartPasst(GuestNetwork(), ends.stderr_pipe.get()));
-    network = std::move(passt.socket);
-    helpers.push_back(std::move(passt.process));
+    ASSIGN_OR_RETURN(net::UserNetwork started, net::StartUserNetwork(ends.stderr_pipe.get()));
+    network = std::move(started.socket);
+    helpers = std::move(started.processes);
   }
   revert.Add([&] {
     for (os::Process& helper : helpers) (void)helper.Kill(Deadline::After(seconds(5)));

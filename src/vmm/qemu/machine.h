@@ -7,7 +7,6 @@
 #include <mutex>
 #include <thread>
 
-#include "net/passt.h"
 #include "os/process.h"
 #include "vmm/bounded_log.h"
 #include "vmm/machine.h"

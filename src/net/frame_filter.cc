@@ -1,0 +1,89 @@
+#include "net/frame_filter.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+
+namespace wrenn::net {
+namespace {
+
+constexpr size_t kEthernetHeader = 14;
+constexpr uint16_t kArp = 0x0806;
+constexpr uint16_t kIpv4 = 0x0800;
+
+uint16_t Number16(std::span<const unsigned char> bytes, size_t at) {
+  return static_cast<uint16_t>(bytes[at] << 8 | bytes[at + 1]);
+}
+uint32_t Number32(std::span<const unsigned char> bytes, size_t at) {
+  return uint32_t{Number16(bytes, at)} << 16 | Number16(bytes, at + 2);
+}
+
+struct Range {
+  Address4 address;
+  int bits;
+};
+
+// What is not the internet. 192.0.0.0/24 contains the guest's own network.
+constexpr Range kNotPublic[] = {
+    {0x00000000, 8},   // this network
+    {0x0a000000, 8},   // private
+    {0x64400000, 10},  // carriers' shared space
+    {0x7f000000, 8},   // loopback
+    {0xa9fe0000, 16},  // link-local, metadata services
+    {0xac100000, 12},  // private
+    {0xc0000000, 24},  // protocol assignments
+    {0xc0a80000, 16},  // private
+    {0xc6120000, 15},  // benchmarks
+    {0xe0000000, 4},   // multicast
+    {0xf0000000, 4},   // reserved, broadcast
+};
+
+bool IsPublic(Address4 address) {
+  return std::ranges::none_of(kNotPublic, [address](const Range& range) {
+    return (address ^ range.address) >> (32 - range.bits) == 0;
+  });
+}
+
+bool PacketMayLeave(std::span<const unsigned char> packet, const EgressPolicy& policy) {
+  constexpr size_t kHeader = 20;
+  if (packet.size() < kHeader || packet[0] >> 4 != 4 || (packet[0] & 15) < 5) return false;
+  const Address4 source = Number32(packet, 12);
+  const Address4 destination = Number32(packet, 16);
+  if (source != policy.guest) return false;
+  if (destination == policy.gateway) return true;
+  return IsPublic(destination) && std::ranges::find(policy.host, destination) == policy.host.end();
+}
+
+}  // namespace
+
+Result<Address4> ParseAddress4(const std::string& text) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, text.c_str(), &address) != 1) {
+    return Fail(Code::kInvalidArgument, "'{}' is not an IPv4 address", text);
+  }
+  return ntohl(address.s_addr);
+}
+
+std::vector<Address4> HostAddresses() {
+  std::vector<Address4> addresses;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) < 0) return addresses;
+  for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
+    if (!entry->ifa_addr || entry->ifa_addr->sa_family != AF_INET) continue;
+    const auto* address = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+    addresses.push_back(ntohl(address->sin_addr.s_addr));
+  }
+  ::freeifaddrs(list);
+  return addresses;
+}
+
+bool MayLeave(std::span<const unsigned char> frame, const EgressPolicy& policy) {
+  if (frame.size() < kEthernetHeader) return false;
+  const uint16_t type = Number16(frame, 12);
+  if (type == kArp) return true;
+  return type == kIpv4 && PacketMayLeave(frame.subspan(kEthernetHeader), policy);
+}
+
+}  // namespace wrenn::net
