@@ -5,3 +5,9 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_
 file(READ "${CMAKE_CURRENT_LIST_DIR}/openapi.yaml" WRENN_OPENAPI)
 configure_file("${CMAKE_CURRENT_LIST_DIR}/embedded.cc.in" "${CMAKE_BINARY_DIR}/api_embedded.cc" @ONLY)
 target_sources(wrenn_api PRIVATE "${CMAKE_BINARY_DIR}/api_embedded.cc")
+
+# Its tests run the routes against a real agent, as a process on this machine.
+if(TARGET api_test)
+  target_compile_definitions(api_test PRIVATE WRENN_INIT_PROGRAM="$<TARGET_FILE:wrenn-init>")
+  add_dependencies(api_test wrenn-init)
+endif()

@@ -1,0 +1,141 @@
+// A manager for tests: records in memory, and one agent for all sandboxes instead of machines.
+#pragma once
+
+#include <map>
+#include <mutex>
+
+#include "base/id.h"
+#include "sandbox/manager.h"
+
+namespace wrenn::api {
+
+class FakeManager final : public sandbox::Manager {
+ public:
+  // Where an agent listens on loopback; 0: nowhere.
+  uint16_t agent_port = 0;
+  std::string agent_token;
+
+  Status Recover() override { return {}; }
+
+  Result<store::SandboxRecord> Create(const std::string& tenant,
+                                      sandbox::CreateRequest request) override {
+    if (request.template_name != "minimal") {
+      return Fail(Code::kNotFound, "no template '{}'", request.template_name);
+    }
+    if (request.memory_mb.value_or(0) > 100'000) {
+      return Fail(Code::kResourceExhausted, "the host's memory is all given out");
+    }
+    store::SandboxRecord record;
+    record.id = NewId("sb");
+    record.tenant = tenant;
+    record.state = store::SandboxState::kRunning;
+    record.template_name = request.template_name;
+    record.vcpus = request.vcpus.value_or(1);
+    record.memory_mb = request.memory_mb.value_or(512);
+    record.timeout_sec = request.timeout_sec;
+    record.metadata = request.metadata;
+    record.envs = request.envs;
+    record.engine = "fake/none";
+    record.agent_token = agent_token;
+    record.created_at = record.updated_at = std::chrono::system_clock::now();
+    std::lock_guard lock(mutex_);
+    records_[record.id] = record;
+    return record;
+  }
+
+  Result<store::SandboxRecord> Get(const std::string& tenant, const std::string& id) override {
+    std::lock_guard lock(mutex_);
+    const auto found = records_.find(id);
+    if (found == records_.end() || found->second.tenant != tenant) {
+      return Fail(Code::kNotFound, "no sandbox '{}'", id);
+    }
+    return found->second;
+  }
+
+  Result<std::vector<store::SandboxRecord>> List(const std::string& tenant) override {
+    std::lock_guard lock(mutex_);
+    std::vector<store::SandboxRecord> list;
+    for (const auto& [id, record] : records_) {
+      if (record.tenant == tenant) list.push_back(record);
+    }
+    return list;
+  }
+
+  Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
+                                    const std::string& reason) override {
+    RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
+    std::lock_guard lock(mutex_);
+    store::SandboxRecord& record = records_[id];
+    record.state = store::SandboxState::kStopped;
+    record.reason = reason;
+    return record;
+  }
+
+  Status Destroy(const std::string& tenant, const std::string& id) override {
+    RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
+    std::lock_guard lock(mutex_);
+    records_.erase(id);
+    return {};
+  }
+
+  Result<store::SandboxRecord> Ping(const std::string& tenant, const std::string& id,
+                                    std::optional<int64_t> timeout_sec) override {
+    RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
+    std::lock_guard lock(mutex_);
+    store::SandboxRecord& record = records_[id];
+    if (timeout_sec) record.timeout_sec = *timeout_sec;
+    record.last_active_at = std::chrono::system_clock::now();
+    return record;
+  }
+
+  Result<std::unique_ptr<sandbox::Lease>> Use(const std::string& tenant,
+                                              const std::string& id) override {
+    ASSIGN_OR_RETURN(store::SandboxRecord record, Get(tenant, id));
+    if (record.state != store::SandboxState::kRunning) {
+      return Fail(Code::kAborted, "sandbox '{}' is stopped", id);
+    }
+    return std::unique_ptr<sandbox::Lease>(
+        std::make_unique<FakeLease>(std::move(record), agent_port));
+  }
+
+  Result<std::string> Console(const std::string& tenant, const std::string& id,
+                              size_t limit) override {
+    RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
+    return std::string("a line\nand another\n").substr(0, limit);
+  }
+
+  Result<std::vector<store::EventRecord>> Events(const std::string& tenant,
+                                                 const std::string& id) override {
+    RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
+    store::EventRecord event;
+    event.sequence = 1;
+    event.kind = "create";
+    event.phase = "done";
+    return std::vector{event};
+  }
+
+  Totals totals() const override { return {}; }
+  const vmm::EngineInfo& engine() const override { return engine_; }
+  void Shutdown(bool, Deadline) override {}
+
+ private:
+  class FakeLease final : public sandbox::Lease {
+   public:
+    FakeLease(store::SandboxRecord record, uint16_t port)
+        : record_(std::move(record)),
+          client_(agent::MakeTcpChannel("127.0.0.1", port), record_.agent_token) {}
+    agent::Client& agent() override { return client_; }
+    const store::SandboxRecord& record() const override { return record_; }
+    void Touch() override {}
+
+   private:
+    store::SandboxRecord record_;
+    agent::Client client_;
+  };
+
+  std::mutex mutex_;
+  std::map<std::string, store::SandboxRecord> records_;
+  vmm::EngineInfo engine_{"fake", "1", "tcg", "a test", false, false, ""};
+};
+
+}  // namespace wrenn::api
