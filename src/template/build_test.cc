@@ -1,0 +1,371 @@
+// Builds of the template `minimal` for real, in a root of their own. The kernel is a synthetic
+// bundle, so that nothing is fetched.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/io.h"
+#include "os/command.h"
+#include "os/files.h"
+#include "os/process.h"
+#include "template/catalogue.h"
+#include "template/image.h"
+#include "template/initramfs.h"
+#include "template/kernel.h"
+#include "template/workspace.h"
+
+namespace wrenn::template_ {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class BuildTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = os::TemporaryDirectory::Make();
+    ASSERT_TRUE(directory_);
+    UseRoot(directory_->path() + "/root");
+  }
+
+  // Makes the root, with a kernel bundle and a guest program.
+  void UseRoot(const std::string& root) {
+    paths_ = {.root = root, .runtime = root + "/run"};
+    const auto prepared = paths_.Prepare();
+    ASSERT_TRUE(prepared) << prepared.error().message;
+    auto opened = store::OpenSqlite(paths_.Database());
+    ASSERT_TRUE(opened) << opened.error().message;
+    store_ = std::move(*opened);
+    guest_ = root + "/wrenn-init";
+    ASSERT_TRUE(WriteFileAtomically(guest_, "the guest program"));
+    MakeKernel();
+  }
+
+  void MakeKernel() {
+    const KernelManifest manifest{.package = "linux-image-1-test",
+                                  .version = "1.0",
+                                  .guest = "of another guest program",
+                                  .modules = {"virtio.ko"}};
+    const std::string folder = paths_.Kernel(manifest.Hash());
+    ASSERT_TRUE(os::MakeDirectory(folder));
+    ASSERT_TRUE(WriteFileAtomically(folder + "/vmlinux",
+                                    "\x7f"
+                                    "ELF kernel"));
+    ASSERT_TRUE(WriteInitramfs(folder + "/initramfs", guest_, {{"virtio.ko", "module"}}));
+    ASSERT_TRUE(WriteFileAtomically(folder + "/manifest.json", json::serialize(manifest.ToJson())));
+  }
+
+  Result<BuildResult> BuildMinimal(bool force = false, const Progress& progress = {}) {
+    BuildRequest request;
+    request.name = "minimal";
+    request.kind = "minimal";
+    request.force = force;
+    return Build(paths_, *store_, request, guest_, progress);
+  }
+
+  std::unique_ptr<Catalogue> TheCatalogue() { return MakeCatalogue(paths_, *store_); }
+  std::vector<std::string> Names(const std::string& folder) {
+    auto names = os::ListDirectory(folder);
+    return names ? *names : std::vector<std::string>{names.error().message};
+  }
+  // The workspaces below tmp/, with their locks.
+  std::vector<std::string> Leftovers() {
+    auto names = Names(paths_.Temporary());
+    std::erase_if(names, [](const std::string& name) { return !name.starts_with("build-"); });
+    return names;
+  }
+
+  store::SandboxRecord AddSandbox(const store::TemplateRecord& record) {
+    store::SandboxRecord sandbox;
+    sandbox.id = "sb-00000000000000000001";
+    sandbox.state = store::SandboxState::kRunning;
+    sandbox.image = record.image;
+    sandbox.kernel = record.kernel;
+    const store::EventRecord event{.sandbox_id = sandbox.id,
+                                   .kind = "create",
+                                   .phase = "intent",
+                                   .message = {},
+                                   .details = {}};
+    const auto added = store_->AddSandbox(sandbox, event);
+    EXPECT_TRUE(added) << added.error().message;
+    return sandbox;
+  }
+
+  // Runs `body` in a process of its own, which ends with its answer or by a signal.
+  int InChild(const std::function<int()>& body) {
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(body());
+    int status = 0;
+    EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+    return status;
+  }
+
+  Result<os::TemporaryDirectory> directory_ = Fail(Code::kUnknown, "not made");
+  os::Paths paths_;
+  std::unique_ptr<store::Store> store_;
+  std::string guest_;
+};
+
+std::string Debugfs(const std::string& image, const std::string& command) {
+  os::CommandOptions options;
+  options.argv = {"debugfs", "-R", command, image};
+  return os::RunCommandOrFail(options, Deadline::After(std::chrono::seconds(60)))
+      .value_or("failed");
+}
+
+TEST_F(BuildTest, MakesARootFileSystem) {
+  const auto built = BuildMinimal();
+  ASSERT_TRUE(built) << built.error().ToString();
+  EXPECT_FALSE(built->reused);
+  EXPECT_EQ(built->record.memory_mb, 128);
+  EXPECT_LT(built->record.size_bytes, 8U << 20);
+
+  const auto found = TheCatalogue()->Find(store::kDefaultTenant, "minimal");
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->record.id, built->record.id);
+  EXPECT_EQ(*ReadFile(found->vmlinux),
+            "\x7f"
+            "ELF kernel");
+  struct stat info;
+  ASSERT_EQ(::stat(found->image.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0444U);
+  EXPECT_EQ(static_cast<uint64_t>(info.st_size), found->image_bytes);
+
+  os::CommandOptions check;
+  check.argv = {"e2fsck", "-fn", found->image};
+  const auto checked = os::RunCommandOrFail(check, Deadline::After(std::chrono::seconds(60)));
+  EXPECT_TRUE(checked) << checked.error().ToString();
+  const auto owner = [&](const std::string& path) { return Debugfs(found->image, "stat " + path); };
+  EXPECT_THAT(owner("/home/user"), testing::ContainsRegex("User: *1000 *Group: *1000"));
+  EXPECT_THAT(owner("/bin/busybox"), testing::ContainsRegex("Mode: *0755.*User: *0 *Group: *0"));
+  EXPECT_THAT(owner("/bin/sh"), HasSubstr("Type: symlink"));
+  EXPECT_THAT(owner("/tmp"), testing::ContainsRegex("Mode: *01777"));
+  EXPECT_THAT(owner("/etc/shadow"), testing::ContainsRegex("Mode: *0600"));
+  EXPECT_THAT(Debugfs(found->image, "cat /etc/passwd"), HasSubstr("user:x:1000:1000:"));
+  EXPECT_THAT(Leftovers(), IsEmpty());
+}
+
+TEST_F(BuildTest, AnEqualOneIsReusedUnlessForced) {
+  const auto first = BuildMinimal();
+  ASSERT_TRUE(first) << first.error().ToString();
+  const auto second = BuildMinimal();
+  ASSERT_TRUE(second);
+  EXPECT_TRUE(second->reused);
+  EXPECT_EQ(second->record.id, first->record.id);
+  EXPECT_EQ(second->record.version, first->record.version);
+
+  // The same content under another name shares the image.
+  BuildRequest request;
+  request.name = "other";
+  request.kind = "minimal";
+  request.memory_mb = 256;
+  const auto other = Build(paths_, *store_, request, guest_, {});
+  ASSERT_TRUE(other);
+  EXPECT_TRUE(other->reused);
+  EXPECT_EQ(other->record.image, first->record.image);
+  EXPECT_EQ(other->record.memory_mb, 256);
+  EXPECT_NE(other->record.id, first->record.id);
+  EXPECT_TRUE(TheCatalogue()->Remove(store::kDefaultTenant, "minimal"));
+  EXPECT_TRUE(HasImage(paths_, other->record.image));
+}
+
+TEST_F(BuildTest, AVanishedImageIsBuiltAgain) {
+  const auto first = BuildMinimal();
+  ASSERT_TRUE(first) << first.error().ToString();
+  ASSERT_EQ(::truncate(ImageFile(paths_, first->record.image).c_str(), 4096), 0);
+  const auto found = TheCatalogue()->Find(store::kDefaultTenant, "minimal");
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, Code::kNotFound);
+  EXPECT_THAT(found.error().message, HasSubstr("vanished"));
+  const auto second = BuildMinimal();
+  ASSERT_TRUE(second) << second.error().ToString();
+  EXPECT_FALSE(second->reused);
+  EXPECT_TRUE(TheCatalogue()->Find(store::kDefaultTenant, "minimal"));
+}
+
+TEST_F(BuildTest, ANewGuestProgramGetsAKernelBundleOfItsOwn) {
+  const auto first = BuildMinimal();
+  ASSERT_TRUE(first) << first.error().ToString();
+  AddSandbox(first->record);  // keeps the old bundle
+  ASSERT_TRUE(WriteFileAtomically(guest_, "a newer guest program"));
+  std::string said;
+  const auto second = BuildMinimal(false, [&](int, int, const std::string& what) { said += what; });
+  ASSERT_TRUE(second) << second.error().ToString();
+  EXPECT_TRUE(second->reused);
+  EXPECT_THAT(said, HasSubstr("kernel refreshed"));
+  EXPECT_EQ(second->record.id, first->record.id);
+  EXPECT_EQ(second->record.image, first->record.image);
+  ASSERT_NE(second->record.kernel, first->record.kernel);
+
+  struct stat old_kernel;
+  struct stat new_kernel;
+  ASSERT_EQ(::stat((paths_.Kernel(first->record.kernel) + "/vmlinux").c_str(), &old_kernel), 0);
+  ASSERT_EQ(::stat((paths_.Kernel(second->record.kernel) + "/vmlinux").c_str(), &new_kernel), 0);
+  EXPECT_EQ(old_kernel.st_ino, new_kernel.st_ino);
+  const auto initramfs = ReadFile(paths_.Kernel(second->record.kernel) + "/initramfs");
+  EXPECT_THAT(*initramfs, HasSubstr("a newer guest program"));
+  EXPECT_THAT(*initramfs, HasSubstr("virtio.ko"));
+}
+
+TEST_F(BuildTest, WhatASandboxUsesIsNotRemoved) {
+  const auto built = BuildMinimal();
+  ASSERT_TRUE(built) << built.error().ToString();
+  auto sandbox = AddSandbox(built->record);
+  const auto refused = TheCatalogue()->Remove(store::kDefaultTenant, "minimal");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kAborted);
+  EXPECT_THAT(refused.error().message, HasSubstr(sandbox.id));
+  EXPECT_TRUE(HasImage(paths_, built->record.image));
+
+  // Another recipe gives the name to another image; the old one stays for the sandbox.
+  BuildRequest larger;
+  larger.name = "minimal";
+  larger.kind = "minimal";
+  larger.disk_mb = 300;
+  const auto replaced = Build(paths_, *store_, larger, guest_, {});
+  ASSERT_TRUE(replaced) << replaced.error().ToString();
+  EXPECT_FALSE(replaced->reused);
+  EXPECT_NE(replaced->record.image, built->record.image);
+  EXPECT_TRUE(HasImage(paths_, built->record.image));
+
+  sandbox.state = store::SandboxState::kStopped;
+  ASSERT_TRUE(store_->UpdateSandbox(sandbox, nullptr));
+  const auto removed = TheCatalogue()->Remove(store::kDefaultTenant, "minimal");
+  EXPECT_TRUE(removed) << removed.error().message;
+  EXPECT_THAT(Names(paths_.Images()), IsEmpty());
+  EXPECT_THAT(Names(paths_.Kernels()), IsEmpty());
+}
+
+TEST_F(BuildTest, UnknownNamesAreNotFoundWithTheRemedy) {
+  for (const char* name : {"minimal", "nothing", "../../etc", "", "A"}) {
+    for (const Code code : {TheCatalogue()->Find(store::kDefaultTenant, name).error().code,
+                            TheCatalogue()->Remove(store::kDefaultTenant, name).error().code}) {
+      EXPECT_EQ(code, Code::kNotFound) << name;
+    }
+  }
+  EXPECT_THAT(TheCatalogue()->Find(store::kDefaultTenant, "base").error().message,
+              HasSubstr("'wrenn template build base'"));
+}
+
+TEST_F(BuildTest, BadRequestsAreRefused) {
+  BuildRequest good;
+  good.name = "x";
+  good.kind = "minimal";
+  const auto refused = [&](const std::function<void(BuildRequest&)>& spoil) {
+    BuildRequest request = good;
+    spoil(request);
+    const auto built = Build(paths_, *store_, request, guest_, {});
+    return !built && built.error().code == Code::kInvalidArgument;
+  };
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.name = "../x"; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.name = ""; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.kind = "windows"; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.disk_mb = -1; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.disk_mb = 2; }));  // too small for its content
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.vcpus = 0; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.memory_mb = -5; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.package_file = "list"; }));
+  EXPECT_THAT(Names(paths_.Images()), IsEmpty());
+  EXPECT_THAT(Leftovers(), IsEmpty());
+}
+
+TEST_F(BuildTest, AMissingGuestProgramIsSaid) {
+  guest_ = paths_.root + "/absent";
+  const auto built = BuildMinimal();
+  ASSERT_FALSE(built);
+  EXPECT_THAT(built.error().message, HasSubstr("wrenn-init"));
+}
+
+TEST_F(BuildTest, AKilledBuildIsInvisibleAndCleanedUp) {
+  for (const char* moment : {"laying out files", "writing the root file system", "checking"}) {
+    const int status = InChild([&] {
+      (void)BuildMinimal(false, [&](int, int, const std::string& what) {
+        if (what.starts_with(moment)) ::raise(SIGKILL);
+      });
+      return 0;
+    });
+    ASSERT_TRUE(WIFSIGNALED(status)) << moment;
+    EXPECT_THAT(Names(paths_.Images()), IsEmpty()) << moment;
+    EXPECT_FALSE(store_->FindTemplate(store::kDefaultTenant, "minimal")) << moment;
+    EXPECT_THAT(Leftovers(), SizeIs(2)) << moment;  // folder and lock
+    CleanTemporary(paths_);
+    EXPECT_THAT(Leftovers(), IsEmpty()) << moment;
+  }
+  const auto built = BuildMinimal();
+  EXPECT_TRUE(built) << built.error().ToString();
+}
+
+TEST_F(BuildTest, CleaningSparesTheLiving) {
+  const auto workspace = Workspace::Make(paths_);
+  ASSERT_TRUE(workspace);
+  CleanTemporary(paths_);
+  EXPECT_TRUE(os::Exists(workspace->path()));
+}
+
+TEST_F(BuildTest, CleaningSparesWhatAKilledBuildsProgramsStillUse) {
+  const std::string folder = paths_.Temporary() + "/build-0123";
+  std::optional<os::Process> program;
+  {
+    const auto lock = os::FileLock::Acquire(folder + ".lock");
+    ASSERT_TRUE(lock);
+    ASSERT_TRUE(os::MakeDirectory(folder));
+    os::SpawnOptions options;
+    options.argv = {"sleep", "60"};
+    options.pass_fds = {lock->fd()};
+    auto spawned = os::Process::Spawn(options);
+    ASSERT_TRUE(spawned);
+    program = std::move(*spawned);
+  }
+  CleanTemporary(paths_);
+  EXPECT_TRUE(os::Exists(folder));
+  ASSERT_TRUE(program->Kill(Deadline::After(std::chrono::seconds(10))));
+  CleanTemporary(paths_);
+  EXPECT_FALSE(os::Exists(folder));
+  EXPECT_FALSE(os::Exists(folder + ".lock"));
+}
+
+TEST_F(BuildTest, TwoAtOnceComeOneAfterTheOther) {
+  Result<BuildResult> results[2] = {Fail(Code::kUnknown, "not run"),
+                                    Fail(Code::kUnknown, "not run")};
+  {
+    std::jthread one([&] { results[0] = BuildMinimal(); });
+    std::jthread two([&] { results[1] = BuildMinimal(); });
+  }
+  ASSERT_TRUE(results[0]) << results[0].error().ToString();
+  ASSERT_TRUE(results[1]) << results[1].error().ToString();
+  EXPECT_EQ(results[0]->record.id, results[1]->record.id);
+  EXPECT_NE(results[0]->reused, results[1]->reused);
+}
+
+// On a file system of a few megabytes, in a mount namespace of a child.
+TEST_F(BuildTest, AFullDiskIsSaidAndNothingIsLeft) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to mount a small file system";
+  const std::string small = directory_->path() + "/small";
+  ASSERT_TRUE(os::MakeDirectory(small));
+  const int status = InChild([&] {
+    if (::unshare(CLONE_NEWNS) < 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0 ||
+        ::mount("small", small.c_str(), "tmpfs", 0, "size=2m") < 0) {
+      return 77;
+    }
+    UseRoot(small);
+    const auto built = BuildMinimal();
+    if (built || built.error().code != Code::kResourceExhausted) return 1;
+    if (!Leftovers().empty() || !Names(paths_.Images()).empty()) return 2;
+    return HasFailure() ? 3 : 0;
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespace here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace wrenn::template_
