@@ -1,0 +1,132 @@
+"""Checks answers of the API against src/api/openapi.yaml.
+
+    check(method, path, status, content_type, body)
+
+raises AssertionError when the specification does not have that route, status, type or shape. So every
+end-to-end test is also a test of the specification.
+"""
+
+import functools
+import json
+import os
+import re
+
+import jsonschema
+import yaml
+
+SPECIFICATION = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                             "..", "..", "src", "api", "openapi.yaml")
+METHODS = ("get", "post", "put", "delete", "patch", "head")
+
+
+@functools.cache
+def document():
+    with open(SPECIFICATION, encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+def resolve(node):
+    """Follows a $ref within the document."""
+    while "$ref" in node:
+        target = document()
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+@functools.cache
+def routes():
+    """(regular expression of the path, template, path item) of every path."""
+    found = []
+    for template, item in document()["paths"].items():
+        pattern = re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(template))
+        found.append((re.compile(pattern + r"\Z"), template, item))
+    return found
+
+
+def find(path):
+    """The template and path item of a request's path; nothing for an unknown one."""
+    path = path.split("?")[0]
+    exact = [(t, i) for _, t, i in routes() if t == path]
+    matching = exact or [(t, i) for pattern, t, i in routes() if pattern.match(path)]
+    return matching[0] if matching else (None, None)
+
+
+def response_for(operation, status):
+    responses = operation["responses"]
+    for key in (str(status), f"{status // 100}XX", "default"):
+        if key in responses:
+            return resolve(responses[key])
+    return None
+
+
+def validate(schema, value):
+    # References resolve against the whole document, which carries them.
+    root = {**schema, "components": document()["components"]}
+    validator = jsonschema.Draft202012Validator(root)
+    errors = sorted(validator.iter_errors(value), key=lambda e: list(e.path))
+    assert not errors, "; ".join(f"{'/'.join(map(str, e.path)) or 'body'}: {e.message}"
+                                 for e in errors[:3])
+
+
+def check_error(status, content_type, body, where):
+    assert content_type.startswith("application/json"), f"{where}: an error as {content_type!r}"
+    validate({"$ref": "#/components/schemas/Error"}, json.loads(body))
+    assert status >= 400, where
+
+
+def check(method, path, status, content_type, body):
+    where = f"{method} {path}: {status}"
+    template, item = find(path)
+    operation = item.get(method.lower()) if item else None
+    if operation is None:
+        # No such route or method: the API says so, to whoever has a key.
+        assert status in ((405, 401, 503) if item else (404, 401, 503)), f"{where}: not in openapi.yaml"
+        check_error(status, content_type, body, where)
+        return
+    response = response_for(operation, status)
+    assert response is not None, f"{where}: {template} has no such answer in openapi.yaml"
+    content = response.get("content")
+    if not content:
+        assert not body, f"{where}: a body where none is specified"
+        return
+    kind = content_type.split(";")[0].strip()
+    assert kind in content, f"{where}: {kind!r} is not in openapi.yaml"
+    if kind == "application/json":
+        try:
+            validate(content[kind]["schema"], json.loads(body))
+        except AssertionError as error:
+            raise AssertionError(f"{where}: {error}") from None
+
+
+def check_document():
+    """The document itself: references resolve, and all answers of an operation are told apart."""
+    jsonschema.Draft202012Validator.check_schema({"$defs": document()["components"]["schemas"]})
+
+    def walk(node):
+        if isinstance(node, dict):
+            if "$ref" in node:
+                resolve(node)
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+    walk(document())
+    names = set()
+    for _, template, item in routes():
+        parameters = {resolve(p)["name"] for p in item.get("parameters", [])
+                      if resolve(p)["in"] == "path"}
+        assert parameters == set(re.findall(r"\{([a-z_]+)\}", template)), template
+        for method in METHODS:
+            if method in item:
+                name = item[method]["operationId"]
+                assert name not in names, name
+                names.add(name)
+                assert item[method]["summary"] and item[method]["responses"], name
+
+
+if __name__ == "__main__":
+    check_document()
+    print(f"openapi.yaml: {len(routes())} paths")
