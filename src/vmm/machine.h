@@ -89,7 +89,8 @@ class Engine {
   virtual Result<std::unique_ptr<Machine>> Adopt(const MachineConfig& config,
                                                  const json::object& record) = 0;
 
-  // Ends what a record describes if it still runs, without adopting it. Harmless otherwise.
+  // Ends what a record describes if it still runs, without adopting it. Harmless otherwise. An empty
+  // record stands for a machine that may have been started without being recorded: it is found by id.
   virtual Status Reap(const MachineConfig& config, const json::object& record) = 0;
 };
 

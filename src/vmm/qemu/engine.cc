@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cstdio>
 #include <mutex>
 
 #include "net/user_network.h"
 #include "os/command.h"
+#include "os/files.h"
 #include "os/process_info.h"
 #include "vmm/qemu/kvm_probe.h"
 #include "vmm/qemu/launch.h"
@@ -177,6 +179,23 @@ Result<os::Process> FindVmm(const MachineConfig& config, const QemuRecord& recor
   return process;
 }
 
+// A VMM of this id that no record knows of, because its server was killed between starting it and
+// writing that down.
+Result<os::Process> FindUnrecordedVmm(const std::string& id) {
+  ASSIGN_OR_RETURN(const auto names, os::ListDirectory("/proc"));
+  for (const std::string& name : names) {
+    pid_t pid = 0;
+    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
+    const auto stat = os::ReadProcessStat(pid);
+    const auto arguments = os::ReadCommandLine(pid);
+    if (!stat || !arguments) continue;  // it has ended meanwhile
+    if (std::ranges::find(*arguments, MachineName(id)) == arguments->end()) continue;
+    return os::Process::Open(pid, stat->start_time);
+  }
+  return Fail(Code::kNotFound, "no VMM of '{}' runs", id);
+}
+
 // The network's processes; they have no boot id or name of their own, so only with FindVmm()'s boot
 // check.
 std::vector<os::Process> FindHelpers(const QemuRecord& record) {
@@ -204,9 +223,12 @@ Result<std::unique_ptr<Machine>> QemuEngine::Adopt(const MachineConfig& config,
 }
 
 Status QemuEngine::Reap(const MachineConfig& config, const json::object& object) {
-  ASSIGN_OR_RETURN(const QemuRecord record, ParseRecord(object));
   const Deadline deadline = Deadline::After(seconds(10));
-  auto process = FindVmm(config, record);
+  QemuRecord record;  // without one: no helpers, which end by themselves when the VMM is gone
+  if (!object.empty()) {
+    ASSIGN_OR_RETURN(record, ParseRecord(object));
+  }
+  auto process = object.empty() ? FindUnrecordedVmm(config.id) : FindVmm(config, record);
   if (process) {
     RETURN_IF_ERROR(process->Kill(deadline));
   } else if (process.error().code != Code::kNotFound) {
