@@ -46,7 +46,6 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     RETURN_IF_ERROR(CheckEgress(request));
     record.disk_backend = disk_backend_;
-    record.engine = engine().name + "/" + engine().acceleration;
     ASSIGN_OR_RETURN(Reservation reservation,
                      admission_.Reserve({1, record.vcpus, record.memory_mb, record.disk_mb}));
     ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));

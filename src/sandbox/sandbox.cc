@@ -180,7 +180,9 @@ Status Sandbox::RecordFact(const Change& change) {
   if (!allowed) services_.Tell(Severity::kError, id_, allowed.error().ToString());
   next.state = change.state;
   next.reason = change.reason;
-  if (store::IsEnded(next.state)) next.ended_at = std::chrono::system_clock::now();
+  if (store::IsEnded(next.state) && !next.ended_at) {
+    next.ended_at = std::chrono::system_clock::now();
+  }
   const store::EventRecord event = MakeEvent(change);
   Status stored = services_.store.UpdateSandbox(next, &event);
   {

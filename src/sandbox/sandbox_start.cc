@@ -113,6 +113,12 @@ Status Sandbox::BringUp(const template_::Resolved& from, Phases& phases) {
   const Deadline deadline = Deadline::After(services_.config.boot_limit);
   ASSIGN_OR_RETURN(auto machine, services_.engine.Boot(config, deadline));
   TakeMachine(std::move(machine));
+  {
+    // An engine may find out what the host can do with its first machine.
+    const vmm::EngineInfo& info = services_.engine.info();
+    std::lock_guard lock(mutex_);
+    record_.engine = info.name + "/" + info.acceleration;
+  }
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
   phases.Mark("vmm");
   return PrepareAgent(deadline, phases);

@@ -11,7 +11,7 @@
 
 namespace wrenn::sandbox {
 
-// Owned by the manager and outlived by nothing that uses it. The references are the manager's own.
+// Owned by the manager; nothing that uses it outlives it.
 struct Services {
   const ManagerConfig& config;
   store::Store& store;

@@ -1,0 +1,159 @@
+#include "sandbox/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+#include "base/id.h"
+#include "sandbox/admission.h"
+#include "sandbox/state.h"
+#include "sandbox/text.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using store::SandboxState;
+
+template_::Resolved Template() {
+  template_::Resolved from;
+  from.record.id = "tp-1";
+  from.record.name = "base";
+  from.record.image = "image";
+  from.record.kernel = "kernel";
+  from.record.vcpus = 2;
+  from.record.memory_mb = 256;
+  from.image_bytes = (10 << 20) + 1;
+  return from;
+}
+
+Limits SomeLimits() {
+  Limits limits;
+  limits.max_memory_mb = 1024;
+  limits.max_sandbox_vcpus = 4;
+  limits.max_sandbox_disk_mb = 100;
+  return limits;
+}
+
+TEST(PlanTest, TakesDefaultsFromTheTemplate) {
+  CreateRequest request;
+  request.envs = {{"A_1", "x"}};
+  request.metadata = {{"any key", "y"}};
+  const auto plan = MakePlan("tenant", request, Template(), SomeLimits());
+  ASSERT_TRUE(plan) << plan.error().ToString();
+  EXPECT_TRUE(IsId("sb", plan->id));
+  EXPECT_EQ(plan->tenant, "tenant");
+  EXPECT_EQ(plan->state, SandboxState::kStarting);
+  EXPECT_EQ(plan->vcpus, 2);
+  EXPECT_EQ(plan->memory_mb, 256);
+  EXPECT_EQ(plan->disk_mb, 11);
+  EXPECT_EQ(plan->template_id, "tp-1");
+  EXPECT_EQ(plan->image, "image");
+  EXPECT_EQ(plan->agent_token.size(), 64u);
+  EXPECT_NE(plan->agent_token, MakePlan("tenant", request, Template(), SomeLimits())->agent_token);
+}
+
+TEST(PlanTest, RefusesWhatIsOutOfRangeNamingTheField) {
+  struct Case {
+    std::string field;
+    std::function<void(CreateRequest&)> change;
+  };
+  const Case cases[] = {
+      {"vcpus", [](auto& r) { r.vcpus = 0; }},
+      {"vcpus", [](auto& r) { r.vcpus = -1; }},
+      {"vcpus", [](auto& r) { r.vcpus = 5; }},
+      {"memory_mb", [](auto& r) { r.memory_mb = 63; }},
+      {"memory_mb", [](auto& r) { r.memory_mb = -512; }},
+      {"memory_mb", [](auto& r) { r.memory_mb = 1025; }},
+      {"disk_mb", [](auto& r) { r.disk_mb = 10; }},
+      {"disk_mb", [](auto& r) { r.disk_mb = 101; }},
+      {"timeout_sec", [](auto& r) { r.timeout_sec = -1; }},
+      {"timeout_sec", [](auto& r) { r.timeout_sec = kMaxTimeoutSec + 1; }},
+      {"envs", [](auto& r) { r.envs["1A"] = "x"; }},
+      {"envs", [](auto& r) { r.envs[""] = "x"; }},
+      {"envs", [](auto& r) { r.envs["A=B"] = "x"; }},
+      {"envs", [](auto& r) { r.envs["A"] = std::string("x\0y", 3); }},
+      {"envs", [](auto& r) { r.envs["A"] = std::string(70'000, 'x'); }},
+      {"metadata", [](auto& r) { r.metadata["A"] = std::string(70'000, 'x'); }},
+  };
+  for (const Case& one : cases) {
+    CreateRequest request;
+    one.change(request);
+    const auto plan = MakePlan("tenant", request, Template(), SomeLimits());
+    ASSERT_FALSE(plan) << one.field;
+    EXPECT_EQ(plan.error().code, Code::kInvalidArgument);
+    EXPECT_TRUE(plan.error().message.starts_with(one.field)) << plan.error().message;
+  }
+}
+
+TEST(AdmissionTest, ReservesUpToTheLimitAndTakesBack) {
+  Limits limits;
+  limits.max_sandboxes = 3;
+  limits.max_memory_mb = 1000;
+  limits.max_vcpus = 4;
+  limits.max_disk_mb = 100;
+  Admission admission(limits, "/");
+  auto first = admission.Reserve({1, 2, 600, 50});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(admission.Reserve({1, 1, 500, 10}).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(admission.Reserve({1, 3, 100, 10}).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(admission.Reserve({1, 1, 100, 60}).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(admission.used().sandboxes, 1);
+  {
+    auto second = admission.Reserve({1, 2, 400, 50});
+    ASSERT_TRUE(second);
+    const Reservation moved = std::move(*second);
+    EXPECT_EQ(admission.used().memory_mb, 1000);
+  }
+  EXPECT_EQ(admission.used().memory_mb, 600);
+  // What runs already is counted whatever the limit.
+  const Reservation adopted = admission.Take({1, 8, 2000, 0});
+  EXPECT_EQ(admission.used().vcpus, 10);
+  EXPECT_EQ(admission.Reserve({1, 1, 1, 1}).error().code, Code::kResourceExhausted);
+  first->Release();
+  first->Release();
+  EXPECT_EQ(admission.used().vcpus, 8);
+}
+
+TEST(AdmissionTest, KeepsSomeDiskFree) {
+  Limits limits;
+  limits.min_free_disk_mb = int64_t{1} << 40;
+  Admission admission(limits, "/");
+  const auto refused = admission.Reserve({1, 1, 1, 1});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kResourceExhausted);
+  EXPECT_NE(refused.error().message.find("nearly full"), std::string::npos);
+}
+
+TEST(LimitsTest, TheHostsOwnAreSensible) {
+  const Limits limits = DefaultLimits();
+  EXPECT_GT(limits.max_memory_mb, 100);
+  EXPECT_GE(limits.max_vcpus, 8);
+  EXPECT_GE(limits.max_parallel_starts, 2);
+  EXPECT_GE(limits.max_sandbox_vcpus, 2);
+}
+
+TEST(StateTest, NothingFollowsAnEndButAnotherTryToEnd) {
+  const SandboxState all[] = {SandboxState::kStarting, SandboxState::kRunning,
+                              SandboxState::kStopping, SandboxState::kStopped,
+                              SandboxState::kError};
+  for (const SandboxState to : all) {
+    EXPECT_FALSE(MayFollow(SandboxState::kStopped, to));
+    EXPECT_EQ(MayFollow(SandboxState::kError, to), to == SandboxState::kStopping);
+    EXPECT_FALSE(MayFollow(to, SandboxState::kStarting));
+  }
+  EXPECT_TRUE(MayFollow(SandboxState::kStarting, SandboxState::kRunning));
+  EXPECT_FALSE(MayFollow(SandboxState::kStopping, SandboxState::kRunning));
+  EXPECT_EQ(CheckTransition("sb-x", SandboxState::kStopped, SandboxState::kRunning).error().code,
+            Code::kInternal);
+}
+
+TEST(TextTest, AnythingBecomesPlainUtf8) {
+  EXPECT_EQ(CleanTail("a\r\n\tb\x1b[0m\x7f", 100), "a\n\tb?[0m?");
+  EXPECT_EQ(CleanTail("gr\xc3\xbc\xc3\x9f", 100), "gr\xc3\xbc\xc3\x9f");
+  EXPECT_EQ(CleanTail("gr\xc3\xbc", 1), "");  // the cut is in a character
+  EXPECT_EQ(CleanTail("bad\xff", 100), "bad?");
+  EXPECT_EQ(CleanTail("0123456789", 4), "6789");
+  EXPECT_TRUE(IsUtf8(CleanTail("\xc3\xbc\xff\xfe\x80", 100)));
+}
+
+}  // namespace
+}  // namespace wrenn::sandbox
