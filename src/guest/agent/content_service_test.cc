@@ -75,7 +75,7 @@ TEST(ContentService, WhatIsWrittenIsRead) {
   auto entries = ParseJson(put.body);
   ASSERT_TRUE(entries);
   const json::object& entry = entries->as_array().at(0).as_object();
-  EXPECT_EQ(entry.at("path"), path);
+  EXPECT_EQ(std::string_view(entry.at("path").as_string()), path);
   EXPECT_EQ(entry.at("name"), "a file\xC3\xA9");
   EXPECT_EQ(entry.at("type"), "file");
   const auto got = Get(agent, path);

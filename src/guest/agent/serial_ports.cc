@@ -39,7 +39,8 @@ class PeerWatch {
     for (;;) {
       pollfd now{port_, POLLIN, 0};
       ::poll(&now, 1, 0);
-      if (!(now.revents & POLLHUP) || (now.revents & POLLIN)) return;
+      // (POLLIN is set beside POLLHUP: a read would not wait, it would find the end.)
+      if (!(now.revents & POLLHUP)) return;
       epoll_event event;
       ::epoll_wait(epoll_.get(), &event, 1, kFallbackMs);
     }

@@ -62,12 +62,11 @@ Status MountEssentials() {
   return {};
 }
 
-std::string MountAll() {
+std::string MountRest() {
   std::string failures;
   const auto note = [&](const Status& status) {
     if (!status) failures += status.error().message + "\n";
   };
-  for (const MountRow& row : kEssentials) note(MountOne(row));
   for (const MountRow& row : kRest) note(MountOne(row));
   for (const LinkRow& link : kLinks) {
     // devtmpfs has a ptmx of its own, which belongs to no devpts of ours.

@@ -59,7 +59,7 @@ Status SetUpNetwork(const CommandLine& arguments, std::string& hostname) {
 }
 
 void SetUpMachine() {
-  const std::string failures = MountAll();
+  const std::string failures = MountRest();
   for (const std::string_view line : Split(failures, '\n')) {
     if (!line.empty()) WriteConsole(std::string(line));
   }
@@ -113,11 +113,10 @@ Status ServeAgent() {
 
 void RunPid1() {
   ::clearenv();
-  if (InInitramfs()) {
-    if (auto switched = SwitchToRoot(); !switched) {
-      Console("cannot boot: {}", switched.error().ToString());
-      PowerOff();
-    }
+  const Status ready = InInitramfs() ? SwitchToRoot() : MountEssentials();
+  if (!ready) {
+    Console("cannot boot: {}", ready.error().ToString());
+    PowerOff();
   }
   OpenConsole();
   SetUpMachine();
