@@ -1,0 +1,139 @@
+#include "vmm/qemu/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "vmm/qemu/tsc.h"
+
+namespace wrenn::vmm {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+MachineConfig Config() {
+  MachineConfig config;
+  config.id = "sb-abc";
+  config.directory = "/data/sandboxes/sb-abc";
+  config.runtime_directory = "/run/w/sb/sb-abc";
+  config.vcpus = 2;
+  config.memory_mb = 512;
+  config.kernel = "/data/kernels/k/vmlinux";
+  config.initramfs = "/data/kernels/k/initramfs";
+  config.disk = "/data/sandboxes/sb-abc/disk.qcow2";
+  return config;
+}
+
+HostFacts Emulated() { return {"qemu-system-x86_64", false, 2596132, false}; }
+
+// The argument behind an option.
+std::string After(const std::vector<std::string>& argv, const std::string& option) {
+  const auto found = std::ranges::find(argv, option);
+  return found == argv.end() || found + 1 == argv.end() ? "" : *(found + 1);
+}
+
+// The argument behind the n-th -blockdev, -netdev, ... that contains a text.
+bool HasPair(const std::vector<std::string>& argv, const std::string& option,
+             const std::string& value) {
+  for (size_t i = 0; i + 1 < argv.size(); ++i) {
+    if (argv[i] == option && argv[i + 1] == value) return true;
+  }
+  return false;
+}
+
+TEST(QemuCommandLineTest, EmulatedMachine) {
+  const auto argv = QemuCommandLine(Config(), Emulated());
+  EXPECT_EQ(argv[0], "qemu-system-x86_64");
+  EXPECT_EQ(After(argv, "-name"), "wrenn-sb-abc");
+  EXPECT_EQ(After(argv, "-M"),
+            "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem");
+  EXPECT_EQ(After(argv, "-accel"), "tcg,thread=multi,tb-size=32");
+  EXPECT_EQ(After(argv, "-cpu"), "max");
+  EXPECT_EQ(After(argv, "-smp"), "2");
+  EXPECT_EQ(After(argv, "-m"), "512M");
+  EXPECT_TRUE(HasPair(argv, "-object", "memory-backend-memfd,id=mem,size=512M,share=on"));
+  EXPECT_EQ(After(argv, "-sandbox"),
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+  for (const char* flag : {"-nodefaults", "-no-user-config", "-no-reboot"}) {
+    EXPECT_THAT(argv, Contains(flag));
+  }
+  EXPECT_EQ(After(argv, "-kernel"), "/data/kernels/k/vmlinux");
+  EXPECT_EQ(After(argv, "-initrd"), "/data/kernels/k/initramfs");
+  EXPECT_THAT(argv, Not(Contains("-netdev")));
+}
+
+TEST(QemuCommandLineTest, SocketsAreInheritedListeners) {
+  const auto argv = QemuCommandLine(Config(), Emulated());
+  EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=qmp,fd=3,server=on,wait=off"));
+  EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=console,fd=4,server=on,wait=off"));
+  EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=agent0,fd=5,server=on,wait=off"));
+  EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=agent1,fd=6,server=on,wait=off"));
+  EXPECT_EQ(After(argv, "-mon"), "chardev=qmp,mode=control");
+  EXPECT_EQ(After(argv, "-serial"), "chardev:console");
+  EXPECT_TRUE(HasPair(argv, "-device",
+                      "virtserialport,bus=serial0.0,nr=1,chardev=agent0,name=wrenn.agent.0"));
+  EXPECT_TRUE(HasPair(argv, "-device",
+                      "virtserialport,bus=serial0.0,nr=2,chardev=agent1,name=wrenn.agent.1"));
+}
+
+TEST(QemuCommandLineTest, DiskPathsNeedNoEscaping) {
+  MachineConfig config = Config();
+  config.disk = "/data/a,b=\"c\"/disk.raw";
+  config.disk_format = DiskFormat::kRaw;
+  const auto node = ParseJsonObject(After(QemuCommandLine(config, Emulated()), "-blockdev"));
+  ASSERT_TRUE(node);
+  EXPECT_EQ(node->at("driver").as_string(), "raw");
+  EXPECT_EQ(node->at("file").at("filename").as_string(), "/data/a,b=\"c\"/disk.raw");
+  config.disk_format = DiskFormat::kQcow2;
+  EXPECT_THAT(After(QemuCommandLine(config, Emulated()), "-blockdev"),
+              HasSubstr("\"driver\":\"qcow2\""));
+  config.disk.clear();
+  const auto argv = QemuCommandLine(config, Emulated());
+  EXPECT_THAT(argv, Not(Contains("-blockdev")));
+  EXPECT_THAT(After(argv, "-append"), Not(HasSubstr("root=")));
+}
+
+TEST(QemuCommandLineTest, Kvm) {
+  HostFacts facts = Emulated();
+  facts.kvm = true;
+  const auto argv = QemuCommandLine(Config(), facts);
+  EXPECT_EQ(After(argv, "-accel"), "kvm");
+  EXPECT_EQ(After(argv, "-cpu"), "host");
+  EXPECT_THAT(After(argv, "-append"), Not(HasSubstr("tsc")));
+}
+
+TEST(QemuCommandLineTest, UserNetwork) {
+  MachineConfig config = Config();
+  config.user_network = true;
+  const auto argv = QemuCommandLine(config, Emulated());
+  const auto netdev = ParseJsonObject(After(argv, "-netdev"));
+  ASSERT_TRUE(netdev);
+  EXPECT_EQ(netdev->at("type").as_string(), "stream");
+  EXPECT_EQ(netdev->at("addr").at("str").as_string(), "7");
+  EXPECT_THAT(After(argv, "-append"),
+              HasSubstr(" ip=192.0.0.2::192.0.0.1:255.255.255.248:sb-abc:eth0:off "
+                        "wrenn.dns=192.0.0.1"));
+}
+
+TEST(KernelCommandLineTest, EmulationGivesTheClock) {
+  EXPECT_EQ(KernelCommandLine(Config(), Emulated()),
+            "console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz=2596132 no_timer_check "
+            "tsc=reliable root=/dev/vda rw wrenn.hostname=sb-abc");
+  HostFacts facts = Emulated();
+  facts.kernel_log = true;
+  EXPECT_THAT(KernelCommandLine(Config(), facts), HasSubstr(" loglevel=7 "));
+}
+
+TEST(HostTscTest, IsPlausibleAndStable) {
+  const uint32_t khz = HostTscKhz();
+  EXPECT_GT(khz, 500'000u);
+  EXPECT_LT(khz, 10'000'000u);
+  EXPECT_EQ(HostTscKhz(), khz);
+}
+
+}  // namespace
+}  // namespace wrenn::vmm
