@@ -17,7 +17,7 @@ Result<CopyPath> ParseCopyPath(const std::string& text) {
     return CopyPath{"", text};
   }
   CopyPath parsed{text.substr(0, colon), text.substr(colon + 1)};
-  if (parsed.path.empty()) parsed.path = ".";
+  if (parsed.path.empty()) parsed.path.push_back('.');
   return parsed;
 }
 
