@@ -15,29 +15,30 @@ namespace wrenn::vmm {
 
 enum class DiskFormat { kRaw, kQcow2 };
 
-// Everything that a machine is made of: a value, so that command lines and requests are pure functions
-// over it. Paths are absolute; `directory` is the machine's own and holds what the engine writes.
+// Everything that a machine is made of: a value, so that command lines and requests are pure
+// functions over it. Paths are absolute; `directory` is the machine's own and holds what the engine
+// writes.
 struct MachineConfig {
-  std::string id;               // the sandbox's
-  std::string directory;        // console.log, vmm.log, machine.json
+  std::string id;                 // the sandbox's
+  std::string directory;          // console.log, vmm.log, machine.json
   std::string runtime_directory;  // sockets; mode 0700, short
   int vcpus = 1;
   int memory_mb = 512;
-  std::string kernel;           // uncompressed vmlinux
+  std::string kernel;  // uncompressed vmlinux
   std::string initramfs;
   std::string disk;
   DiskFormat disk_format = DiskFormat::kQcow2;
-  bool user_network = false;    // egress by a user-mode network; else no network at all
+  bool user_network = false;  // egress by a user-mode network; else no network at all
 };
 
 // How a machine ended.
 struct MachineExit {
-  std::string reason;           // for the user: "guest shut down", "VMM killed by signal 9", ...
-  bool clean = false;           // the guest ended by its own orderly shutdown
+  std::string reason;  // for the user: "guest shut down", "VMM killed by signal 9", ...
+  bool clean = false;  // the guest ended by its own orderly shutdown
 };
 
-// A running machine. It lives on when the object (or the whole server) goes away, so that a restarted
-// server can adopt it; Kill() is what ends it.
+// A running machine. It lives on when the object (or the whole server) goes away, so that a
+// restarted server can adopt it; Kill() is what ends it.
 class Machine {
  public:
   virtual ~Machine() = default;
@@ -47,8 +48,8 @@ class Machine {
 
   virtual std::shared_ptr<agent::Channel> channel() = 0;
 
-  // Called once from a thread of the machine's when it has ended, whatever ended it; at once when it
-  // has already. Replaces an earlier callback.
+  // Called once from a thread of the machine's when it has ended, whatever ended it; at once when
+  // it has already. Replaces an earlier callback.
   virtual void OnExit(std::function<void(const MachineExit&)> callback) = 0;
   virtual std::optional<MachineExit> exit() const = 0;
 
@@ -65,12 +66,12 @@ class Machine {
 
 // What an engine can do here, found by probes.
 struct EngineInfo {
-  std::string name;             // "qemu"
-  std::string version;          // "7.2.22"
-  std::string acceleration;     // "kvm" or "tcg"
-  std::string explanation;      // why this acceleration, for people
+  std::string name;                // "qemu"
+  std::string version;             // "7.2.22"
+  std::string acceleration;        // "kvm" or "tcg"
+  std::string explanation;         // why this acceleration, for people
   bool security_boundary = false;  // false under emulation
-  bool user_network = false;    // whether egress by user-mode network can be had
+  bool user_network = false;       // whether egress by user-mode network can be had
   std::string user_network_explanation;
 };
 
@@ -84,13 +85,14 @@ class Engine {
   // VMM's own words in its detail).
   virtual Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) = 0;
 
-  // Takes over a machine that an earlier server started. kNotFound when it does not run any more (its
-  // pid is gone or another process has it); then nothing of it is left running.
+  // Takes over a machine that an earlier server started. kNotFound when it does not run any more
+  // (its pid is gone or another process has it); then nothing of it is left running.
   virtual Result<std::unique_ptr<Machine>> Adopt(const MachineConfig& config,
                                                  const json::object& record) = 0;
 
-  // Ends what a record describes if it still runs, without adopting it. Harmless otherwise. An empty
-  // record stands for a machine that may have been started without being recorded: it is found by id.
+  // Ends what a record describes if it still runs, without adopting it. Harmless otherwise. An
+  // empty record stands for a machine that may have been started without being recorded: it is
+  // found by id.
   virtual Status Reap(const MachineConfig& config, const json::object& record) = 0;
 };
 
