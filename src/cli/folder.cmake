@@ -5,4 +5,3 @@ target_compile_definitions(wrenn_cli PRIVATE WRENN_VERSION="${PROJECT_VERSION}")
 
 add_executable(wrenn "${CMAKE_CURRENT_SOURCE_DIR}/cli/main.cc")
 target_link_libraries(wrenn PRIVATE wrenn_cli)
-set_target_properties(wrenn PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")

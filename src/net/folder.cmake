@@ -5,7 +5,6 @@ add_executable(wrenn-egress "${CMAKE_CURRENT_LIST_DIR}/main.cc"
                "${CMAKE_CURRENT_LIST_DIR}/frame_filter.cc" "${CMAKE_CURRENT_LIST_DIR}/frame_relay.cc")
 target_include_directories(wrenn-egress PRIVATE "${CMAKE_BINARY_DIR}/include/net")
 target_link_libraries(wrenn-egress PRIVATE wrenn_base)
-set_target_properties(wrenn-egress PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
 if(NOT WRENN_SANITIZE)
   target_link_options(wrenn-egress PRIVATE -static -s)
 endif()
