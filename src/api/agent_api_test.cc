@@ -27,6 +27,7 @@ class AgentApiTest : public ApiFixture {
                     manager_.agent_token};
     options.stdout_fd = writing.get();
     options.stderr_fd = STDERR_FILENO;
+    options.die_with_parent = true;
     auto agent = os::Process::Spawn(options);
     ASSERT_TRUE(agent) << agent.error().ToString();
     agent_ = std::make_unique<os::Process>(std::move(*agent));
@@ -120,7 +121,7 @@ TEST_F(AgentApiTest, BinaryOutputAndInputAreBase64) {
 
 TEST_F(AgentApiTest, TooMuchOutputIsCutAndSaid) {
   const json::value result =
-      Shell("head -c 20000000 /dev/zero | tr '\\0' 'a'; exit 4").Json();
+      Shell("head -c 17000000 /dev/zero | tr '\\0' 'a'; exit 4", {{"timeout_sec", 0}}).Json();
   EXPECT_EQ(result.at("truncated"), true);
   EXPECT_EQ(result.at("stdout").as_string().size(), 16u << 20);
   EXPECT_EQ(result.at("exit_code"), 4);

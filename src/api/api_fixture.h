@@ -13,7 +13,7 @@
 
 namespace wrenn::api {
 
-inline Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
+inline Deadline Soon() { return Deadline::After(std::chrono::seconds(100)); }
 
 struct Answer {
   int status = 0;
