@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "cli/local.h"
 #include "cli/terminal.h"
 #include "os/process.h"
@@ -54,7 +56,12 @@ Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::strin
   RETURN_IF_ERROR(SetNonBlocking(reading.get()));
 
   os::SpawnOptions options;
+  // The log file is rotated by the server; its output goes there too, for what comes before and what
+  // no logger writes.
   options.argv = {own, "serve", "--ready-fd", "3"};
+  if (std::ranges::find(arguments, "--log-file") == arguments.end()) {
+    options.argv.insert(options.argv.end(), {"--log-file", log_path});
+  }
   options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
   options.stdout_fd = log.get();
   options.stderr_fd = log.get();

@@ -45,7 +45,7 @@ Status SetListen(ServerConfig& config, const std::string& value) {
   return {};
 }
 
-Status SetFolder(std::string& target, const std::string& value) {
+Status SetPath(std::string& target, const std::string& value) {
   if (!value.starts_with('/')) {
     return Fail(Code::kInvalidArgument, "'{}' is no absolute path", value);
   }
@@ -55,14 +55,14 @@ Status SetFolder(std::string& target, const std::string& value) {
 }
 
 Status SetRoot(ServerConfig& config, const std::string& value) {
-  RETURN_IF_ERROR(SetFolder(config.paths.root, value));
+  RETURN_IF_ERROR(SetPath(config.paths.root, value));
   // Sockets follow the root, so that two servers of one user do not meet; `runtime` may say more.
   config.paths.runtime = config.paths.root + "/run";
   return {};
 }
 
 Status SetRuntime(ServerConfig& config, const std::string& value) {
-  return SetFolder(config.paths.runtime, value);
+  return SetPath(config.paths.runtime, value);
 }
 
 Status SetOnShutdown(ServerConfig& config, const std::string& value) {
@@ -78,6 +78,10 @@ Status SetAcceleration(ServerConfig& config, const std::string& value) {
 
 Status SetBackend(ServerConfig& config, const std::string& value) {
   return SetChoice(config.disk_backend, value, {"auto", "qcow2", "reflink", "copy"});
+}
+
+Status SetLogFile(ServerConfig& config, const std::string& value) {
+  return SetPath(config.log_file, value);
 }
 
 Status SetLogLevel(ServerConfig& config, const std::string& value) {
@@ -111,6 +115,8 @@ constexpr Setting kSettings[] = {
      "How long records and consoles of ended sandboxes are kept (24)", true, SetRetention},
     {"log_level", "WRENN_LOG_LEVEL", "--log-level", "LEVEL",
      "debug, info, warn or error (info)", false, SetLogLevel},
+    {"log_file", "WRENN_LOG_FILE", "--log-file", "FILE",
+     "Where the log goes, rotated at 10 MiB with 3 old ones kept (stderr)", false, SetLogFile},
     {"engine.acceleration", "WRENN_ACCEL", "--accel", "auto|kvm|tcg",
      "How machines run: with hardware, emulated, or what works (auto)", false, SetAcceleration},
     {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",
