@@ -89,14 +89,14 @@ void Append(const wire::ProcessOutput& output, Outcome& outcome) {
 
 // Reads events until the process ends.
 Result<Outcome> Collect(Context& context, sandbox::Lease& lease, agent::ProcessStream& stream,
-                        milliseconds limit) {
-  const Deadline process_limit = limit.count() ? Deadline::After(limit) : Deadline::Never();
+                        milliseconds limit, Deadline process_limit) {
   const Deadline deadline = limit.count() ? Deadline::After(limit + kGrace) : Deadline::Never();
   Outcome outcome;
   for (;;) {
     if (!stream.HasBuffered()) RETURN_IF_ERROR(context.WaitForGuest(stream.fd(), deadline));
     auto event = stream.Next(Deadline::After(Context::kGuestLimit));
-    if (!event && event.error().code == Code::kDeadlineExceeded && process_limit.HasPassed()) {
+    // The agent's word that it has killed the process; its clock may be a little ahead of ours.
+    if (!event && event.error().code == Code::kDeadlineExceeded && limit.count()) {
       outcome.timed_out = true;
       return outcome;
     }
@@ -140,8 +140,9 @@ Status Exec(Context& context) {
   ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
 
   const auto began = std::chrono::steady_clock::now();
-  auto started = lease->agent().Start(request.process.start, request.process.as,
-                                      request.process.timeout,
+  const milliseconds limit = request.process.timeout;
+  const Deadline process_limit = limit.count() ? Deadline::After(limit) : Deadline::Never();
+  auto started = lease->agent().Start(request.process.start, request.process.as, limit,
                                       Deadline::After(Context::kGuestLimit));
   if (!started) {
     return Fail(context.FromGuest(ProcessError(started.error()), request.process.as.user));
@@ -160,7 +161,7 @@ Status Exec(Context& context) {
   std::optional<InputFeeder> feeder;
   if (request.input) feeder.emplace(*lease, started->pid, *request.input);
   ASSIGN_OR_RETURN(const Outcome outcome,
-                   Collect(context, *lease, started->stream, request.process.timeout));
+                   Collect(context, *lease, started->stream, limit, process_limit));
   feeder.reset();
   const auto took = std::chrono::steady_clock::now() - began;
   json::object answer = OutcomeView(outcome);
