@@ -131,6 +131,7 @@ std::optional<int64_t> JsonReader::OptionalInt(std::string_view name, int64_t lo
     WrongType(name, "a whole number");
     return std::nullopt;
   }
+  if (member->is_string() && loose_.empty()) loose_ = where_ + std::string(name);
   if (*number < low || *number > high) {
     SetError(fmt::format("{}{} must be between {} and {}, not {}", where_, name, low, high, *number));
     return std::nullopt;
@@ -218,6 +219,7 @@ Status JsonReader::Finish() const {
 
 Status JsonReader::FinishStrict() const {
   RETURN_IF_ERROR(Finish());
+  if (!loose_.empty()) return Fail(Code::kInvalidArgument, "{} must be a whole number", loose_);
   for (const auto& [key, value] : object_) {
     if (std::ranges::find(asked_, std::string_view(key.data(), key.size())) == asked_.end()) {
       return Fail(Code::kInvalidArgument, "unknown field '{}{}'", where_, std::string(key));

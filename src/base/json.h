@@ -55,7 +55,7 @@ class JsonReader {
 
   // The first error as kInvalidArgument.
   Status Finish() const;
-  // Also refuses members that nobody asked for: "unknown field 'x'".
+  // Also refuses members that nobody asked for ("unknown field 'x'") and integers given as strings.
   Status FinishStrict() const;
 
  private:
@@ -65,6 +65,7 @@ class JsonReader {
   const json::object& object_;
   std::string where_;
   std::string error_;
+  std::string loose_;  // the first integer that was given as a string
   std::vector<std::string> asked_;
 };
 
