@@ -105,6 +105,7 @@ TEST_F(ApiTest, BadBodiesAreRefusedByName) {
   };
   EXPECT_EQ(message(R"({"colour":"red"})"), "unknown field 'colour'");
   EXPECT_EQ(message(R"({"vcpus":"many"})"), "vcpus must be a whole number");
+  EXPECT_EQ(message(R"({"vcpus":"2"})"), "vcpus must be a whole number");
   EXPECT_EQ(message(R"({"vcpus":-1})"), "vcpus must be between 1 and 256, not -1");
   EXPECT_EQ(message(R"({"timeout_sec":1.5})"), "timeout_sec must be a whole number");
   EXPECT_EQ(message(R"({"envs":{"a":1}})"), "envs must be a map of strings");

@@ -35,7 +35,6 @@ class Context {
   const Services& services;
   std::string tenant;
   std::vector<std::string> params;  // the path's, decoded, in order
-  std::string log_detail;           // more about a failure, for the log alone
 
   // The sandbox that the path names.
   const std::string& sandbox_id() const { return params.at(0); }
