@@ -15,10 +15,10 @@ namespace wrenn::api {
 struct AccessEntry {
   std::string method;
   std::string path;
-  std::string key_id;       // empty when nobody was recognised
-  int status = 0;           // 101: a WebSocket, that has ended now
+  std::string key_id;  // empty when nobody was recognised
+  int status = 0;      // 101: a WebSocket, that has ended now
   std::chrono::microseconds took{0};
-  std::string error;        // what went wrong, with what clients are not told; empty when nothing
+  std::string error;  // what went wrong, with what clients are not told; empty when nothing
 };
 
 class Api {
@@ -36,8 +36,8 @@ class Api {
   // Answers one request; what wire::HttpServer calls.
   void Handle(wire::Exchange& exchange);
 
-  // Answers new requests with 503, ends WebSockets, and waits for what is going on. False when there
-  // is something left at the deadline.
+  // Answers new requests with 503, ends WebSockets, and waits for what is going on. False when
+  // there is something left at the deadline.
   bool Drain(Deadline deadline);
 
  private:

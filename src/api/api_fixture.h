@@ -30,7 +30,8 @@ struct Answer {
  private:
   std::string ErrorMember(const char* name) const {
     const json::value value = Json();
-    const json::value* member = value.is_object() ? value.get_object().if_contains("error") : nullptr;
+    const json::value* member =
+        value.is_object() ? value.get_object().if_contains("error") : nullptr;
     if (!member || !member->is_object()) return "not an error: " + body.substr(0, 200);
     const json::value* text = member->get_object().if_contains(name);
     return text && text->is_string() ? std::string(text->get_string()) : std::string("none");
@@ -52,10 +53,11 @@ class ApiFixture : public testing::Test {
     paths.root = directory_->path();
     paths.runtime = directory_->path() + "/run";
     catalogue_ = template_::MakeCatalogue(paths, *store_);
-    auto api = Api::Make(manager_, *catalogue_, *store_, {"1.2.3", [this](const AccessEntry& entry) {
-                           std::lock_guard lock(log_mutex_);
-                           log_.push_back(entry);
-                         }});
+    auto api =
+        Api::Make(manager_, *catalogue_, *store_, {"1.2.3", [this](const AccessEntry& entry) {
+                                                     std::lock_guard lock(log_mutex_);
+                                                     log_.push_back(entry);
+                                                   }});
     ASSERT_TRUE(api);
     api_ = std::move(*api);
     server_ = std::make_unique<wire::HttpServer>(

@@ -212,7 +212,8 @@ TEST(Keys, HaveTheirShape) {
   EXPECT_TRUE(IsKey(MakeKey()));
   EXPECT_NE(MakeKey(), MakeKey());
   EXPECT_TRUE(IsKey("e2b_" + std::string(40, 'a')));
-  for (const char* text : {"", "wrenn_", "e2b_ABC", "sk_0123456789012345678901234567890123456789"}) {
+  for (const char* text :
+       {"", "wrenn_", "e2b_ABC", "sk_0123456789012345678901234567890123456789"}) {
     EXPECT_FALSE(IsKey(text)) << text;
   }
   EXPECT_EQ(HashKey("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");

@@ -15,8 +15,8 @@ namespace wrenn::api {
 // what a lookup's time tells is about a hash that an attacker cannot steer.
 class Authenticator {
  public:
-  // A good key is believed for so long without asking the store: the time within which a revoked one
-  // stops working.
+  // A good key is believed for so long without asking the store: the time within which a revoked
+  // one stops working.
   static constexpr std::chrono::seconds kCacheTime{2};
 
   explicit Authenticator(store::Store& store) : store_(store) {}

@@ -46,7 +46,8 @@ std::string Context::Param(std::string_view name) const {
 
 Result<std::string> Context::RequiredParam(std::string_view name) const {
   std::string value = Param(name);
-  if (value.empty()) return Fail(Code::kInvalidArgument, "the query parameter {} is required", name);
+  if (value.empty())
+    return Fail(Code::kInvalidArgument, "the query parameter {} is required", name);
   return value;
 }
 
@@ -88,11 +89,11 @@ Error Context::FromGuest(Error error, const std::string& user) {
       const auto record = services.manager.Get(tenant, sandbox_id());
       if (!record) return record.error();
       if (record->state == store::SandboxState::kRunning) return error;
-      return Error{Code::kAborted,
-                   fmt::format("sandbox '{}' is {}{}{}", record->id,
-                               store::StateName(record->state), record->reason.empty() ? "" : ": ",
-                               record->reason),
-                   error.ToString()};
+      return Error{
+          Code::kAborted,
+          fmt::format("sandbox '{}' is {}{}{}", record->id, store::StateName(record->state),
+                      record->reason.empty() ? "" : ": ", record->reason),
+          error.ToString()};
     }
     default:
       return error;

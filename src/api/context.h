@@ -47,7 +47,8 @@ class Context {
   Result<std::string> RequiredParam(std::string_view name) const;
   std::string Param(std::string_view name) const;
   // A whole number from the query within [low, high].
-  Result<int64_t> IntParam(std::string_view name, int64_t fallback, int64_t low, int64_t high) const;
+  Result<int64_t> IntParam(std::string_view name, int64_t fallback, int64_t low,
+                           int64_t high) const;
 
   Status RespondJson(int status, const json::value& value);
   Status RespondError(int status, std::string_view code, std::string_view message);
@@ -58,8 +59,8 @@ class Context {
   // What went wrong between host and guest becomes 409 with the reason when the sandbox has ended.
   Error FromGuest(Error error, const std::string& user = {});
 
-  // Waits until `guest_fd` is readable. kCanceled when the client goes away before, kDeadlineExceeded
-  // at the deadline.
+  // Waits until `guest_fd` is readable. kCanceled when the client goes away before,
+  // kDeadlineExceeded at the deadline.
   Status WaitForGuest(int guest_fd, Deadline deadline);
 };
 

@@ -26,10 +26,17 @@ std::string EscapeHtml(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      default: out.push_back(c);
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      default:
+        out.push_back(c);
     }
   }
   return out;
@@ -55,7 +62,8 @@ DocsPage MakeDocsPage() {
   DocsPage page;
   page.policy = fmt::format(
       "default-src 'none'; style-src {}; base-uri 'none'; form-action 'none'; "
-      "frame-ancestors 'none'", StyleHash());
+      "frame-ancestors 'none'",
+      StyleHash());
   page.html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width\"><title>wrenn API</title>"

@@ -1,4 +1,5 @@
-// Files out of a sandbox. The bytes go from the guest's socket to the client's, whatever their number.
+// Files out of a sandbox. The bytes go from the guest's socket to the client's, whatever their
+// number.
 #include <memory>
 
 #include "api/errors.h"

@@ -8,19 +8,29 @@ namespace {
 
 Code CodeOfStatus(int status) {
   switch (status) {
-    case 401: return Code::kUnauthenticated;
-    case 403: return Code::kPermissionDenied;
-    case 404: return Code::kNotFound;
-    case 409: return Code::kAborted;
+    case 401:
+      return Code::kUnauthenticated;
+    case 403:
+      return Code::kPermissionDenied;
+    case 404:
+      return Code::kNotFound;
+    case 409:
+      return Code::kAborted;
     case 413:
-    case 416: return Code::kOutOfRange;
+    case 416:
+      return Code::kOutOfRange;
     case 429:
-    case 507: return Code::kResourceExhausted;
-    case 501: return Code::kUnimplemented;
+    case 507:
+      return Code::kResourceExhausted;
+    case 501:
+      return Code::kUnimplemented;
     case 502:
-    case 503: return Code::kUnavailable;
-    case 504: return Code::kDeadlineExceeded;
-    default: return status < 500 ? Code::kInvalidArgument : Code::kInternal;
+    case 503:
+      return Code::kUnavailable;
+    case 504:
+      return Code::kDeadlineExceeded;
+    default:
+      return status < 500 ? Code::kInvalidArgument : Code::kInternal;
   }
 }
 
@@ -51,8 +61,8 @@ std::string FormatErrorBody(std::string_view code, std::string_view message) {
 }
 
 Error ParseErrorBody(int status, std::string_view body) {
-  Error error{CodeOfStatus(status), fmt::format("the server answered with HTTP status {}", status),
-              {}};
+  Error error{
+      CodeOfStatus(status), fmt::format("the server answered with HTTP status {}", status), {}};
   const auto object = ParseJsonObject(body);
   if (!object) return error;
   JsonReader outer(*object);

@@ -11,7 +11,7 @@ namespace wrenn::api {
 // What is answered to a request that failed.
 struct ErrorAnswer {
   int status = 500;
-  std::string code;     // "not_found", ...: base's code names and the few below
+  std::string code;  // "not_found", ...: base's code names and the few below
   std::string message;
 };
 
@@ -24,7 +24,8 @@ inline constexpr std::string_view kRangeNotSatisfiable = "range_not_satisfiable"
 // The answer for an error. Text for the log (Error::detail) is left out.
 ErrorAnswer AnswerFor(const Error& error);
 
-// The message as JSON can carry it: it may quote what a client or guest sent, which need not be UTF-8.
+// The message as JSON can carry it: it may quote what a client or guest sent, which need not be
+// UTF-8.
 std::string PrintableMessage(std::string_view message);
 
 std::string FormatErrorBody(std::string_view code, std::string_view message);

@@ -34,8 +34,8 @@ class ExecFormat final : public ProcessSession::Format {
     RETURN_IF_ERROR(reader.FinishStrict());
     if (type == "stdin_close") return session.CloseStdin();
     if (type == "signal" || type == "stop") return session.SendSignal(signal);
-    return Fail(Code::kInvalidArgument,
-                "type must be stdin, stdin_close, signal or stop, not '{}'", type);
+    return Fail(Code::kInvalidArgument, "type must be stdin, stdin_close, signal or stop, not '{}'",
+                type);
   }
 
  private:

@@ -66,8 +66,8 @@ Status MakeFolder(Context& context) {
 Status MoveFile(Context& context) {
   ASSIGN_OR_RETURN(const PathRequest request, ReadPaths(context, {"source", "destination"}));
   ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
-  const auto entry = lease->agent().Move(request.paths[0], request.paths[1], request.as,
-                                         GuestDeadline());
+  const auto entry =
+      lease->agent().Move(request.paths[0], request.paths[1], request.as, GuestDeadline());
   if (!entry) return context.RespondFileError(context.FromGuest(entry.error(), request.as.user));
   return context.RespondJson(200, EntryView(*entry));
 }

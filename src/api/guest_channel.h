@@ -7,9 +7,9 @@
 
 namespace wrenn::api {
 
-// A call such as "send input" waits as long as the process reads nothing, which may be for ever; when
-// the client has gone, or the process has ended, nobody needs it any more. A Client over this channel,
-// used by one thread, has its call broken by Cut() from another.
+// A call such as "send input" waits as long as the process reads nothing, which may be for ever;
+// when the client has gone, or the process has ended, nobody needs it any more. A Client over this
+// channel, used by one thread, has its call broken by Cut() from another.
 class CuttableChannel final : public agent::Channel {
  public:
   // `inner` must outlive the object.

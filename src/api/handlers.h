@@ -1,4 +1,5 @@
-// The handlers of all routes, by resource; each is one translation between HTTP and the parts below.
+// The handlers of all routes, by resource; each is one translation between HTTP and the parts
+// below.
 #pragma once
 
 #include "api/context.h"

@@ -11,8 +11,8 @@ namespace wrenn::api {
 // A new key: "wrenn_" and 40 random hex digits.
 std::string MakeKey();
 
-// Whether a text has the shape of a key: as MakeKey() makes them, or "e2b_" and 40 hex digits, which
-// is what E2B's clients insist on.
+// Whether a text has the shape of a key: as MakeKey() makes them, or "e2b_" and 40 hex digits,
+// which is what E2B's clients insist on.
 bool IsKey(std::string_view text);
 
 // SHA-256 in lower-case hex, as stored. A key has 160 random bits, so neither salt nor stretching
@@ -22,7 +22,8 @@ std::string HashKey(std::string_view key);
 // The record that stands for `key`, which must be one.
 store::KeyRecord MakeKeyRecord(std::string_view key, std::string name);
 
-// A file that holds one key, such as the one made at first start; kInvalidArgument when it does not.
+// A file that holds one key, such as the one made at first start; kInvalidArgument when it does
+// not.
 Result<std::string> ReadKeyFile(const std::string& path);
 
 }  // namespace wrenn::api

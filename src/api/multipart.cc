@@ -87,11 +87,10 @@ Result<std::string> MultipartReader::Boundary(std::string_view content_type) {
   return *boundary;
 }
 
-// The body is read as if a line had ended before it, so that the first delimiter looks like the others.
+// The body is read as if a line had ended before it, so that the first delimiter looks like the
+// others.
 MultipartReader::MultipartReader(Source source, std::string_view boundary)
-    : source_(std::move(source)),
-      delimiter_("\r\n--" + std::string(boundary)),
-      buffer_("\r\n") {}
+    : source_(std::move(source)), delimiter_("\r\n--" + std::string(boundary)), buffer_("\r\n") {}
 
 Result<bool> MultipartReader::Fill() {
   buffer_.erase(0, begin_);

@@ -10,8 +10,8 @@
 
 namespace wrenn::api {
 
-// Strict: every line ends in CRLF, nothing stands before the first boundary or behind one on its line,
-// and every part says its name.
+// Strict: every line ends in CRLF, nothing stands before the first boundary or behind one on its
+// line, and every part says its name.
 class MultipartReader {
  public:
   // Gives more of the body: at least one byte, 0 at its end.

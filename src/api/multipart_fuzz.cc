@@ -1,5 +1,5 @@
-// Multipart bodies of a hostile client: the first byte chooses the size of reads, the second how parts
-// are taken; whatever the reads, the parts are the same.
+// Multipart bodies of a hostile client: the first byte chooses the size of reads, the second how
+// parts are taken; whatever the reads, the parts are the same.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -40,8 +40,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const size_t step = size_t{1} + data[0];
   const bool skip = data[1] & 1;
-  const std::string_view body(reinterpret_cast<const char*>(data) + 2, std::min<size_t>(size - 2, 65536));
-  if (wrenn::api::Parse(body, step, skip) != wrenn::api::Parse(body, body.size() + 1, skip)) std::abort();
+  const std::string_view body(reinterpret_cast<const char*>(data) + 2,
+                              std::min<size_t>(size - 2, 65536));
+  if (wrenn::api::Parse(body, step, skip) != wrenn::api::Parse(body, body.size() + 1, skip))
+    std::abort();
   [[maybe_unused]] auto boundary = wrenn::api::MultipartReader::Boundary(body);
   return 0;
 }

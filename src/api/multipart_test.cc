@@ -9,8 +9,8 @@ namespace {
 
 // Gives `text` in reads of at most `step` bytes.
 MultipartReader::Source From(std::string text, size_t step) {
-  return [text = std::move(text), step, at = size_t{0}](std::span<char> out) mutable
-         -> Result<size_t> {
+  return [text = std::move(text), step,
+          at = size_t{0}](std::span<char> out) mutable -> Result<size_t> {
     const size_t count = std::min({step, out.size(), text.size() - at});
     std::memcpy(out.data(), text.data() + at, count);
     at += count;

@@ -24,7 +24,8 @@ bool HasNul(std::string_view text) { return text.find('\0') != std::string_view:
 Status CheckEnvironment(const std::map<std::string, std::string>& envs) {
   for (const auto& [name, value] : envs) {
     if (name.empty() || HasNul(name) || HasNul(value) || name.find('=') != std::string::npos) {
-      return Fail(Code::kInvalidArgument, "envs holds '{}', which cannot be in an environment", name);
+      return Fail(Code::kInvalidArgument, "envs holds '{}', which cannot be in an environment",
+                  name);
     }
   }
   return {};
@@ -34,15 +35,15 @@ ProcessRequest ReadProcess(JsonReader& reader, int64_t default_timeout_sec,
                            std::string_view default_cmd) {
   ProcessRequest request;
   wire::ProcessConfig& process = request.start.process;
-  process.cmd = default_cmd.empty() ? reader.RequiredString("cmd")
-                                    : reader.String("cmd", default_cmd);
+  process.cmd =
+      default_cmd.empty() ? reader.RequiredString("cmd") : reader.String("cmd", default_cmd);
   process.args = reader.Strings("args");
   process.envs = reader.StringMap("envs");
   process.cwd = reader.OptionalString("cwd");
   request.as.user = reader.String("user");
   request.start.tag = reader.OptionalString("tag");
-  request.timeout = std::chrono::seconds(
-      reader.Int("timeout_sec", default_timeout_sec, 0, kMaxProcessSeconds));
+  request.timeout =
+      std::chrono::seconds(reader.Int("timeout_sec", default_timeout_sec, 0, kMaxProcessSeconds));
 
   if (HasNul(process.cmd)) reader.SetError("cmd holds a zero byte");
   if (std::ranges::any_of(process.args, HasNul)) reader.SetError("args hold a zero byte");
@@ -81,8 +82,10 @@ wire::Signal ReadSignal(JsonReader& reader, std::string_view name) {
   for (const auto& known : kSignals) {
     if (known.name == text) return known.signal;
   }
-  reader.SetError(fmt::format("{} must be one of SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, "
-                              "SIGUSR2, not '{}'", name, given));
+  reader.SetError(
+      fmt::format("{} must be one of SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, "
+                  "SIGUSR2, not '{}'",
+                  name, given));
   return wire::Signal::kUnspecified;
 }
 

@@ -27,8 +27,8 @@ ProcessRequest ReadProcess(JsonReader& reader, int64_t default_timeout_sec,
 // kInvalidArgument unless every name and value could be in an environment.
 Status CheckEnvironment(const std::map<std::string, std::string>& envs);
 
-// A process as a path or message names it: digits are a pid, else it is a tag. kNotFound for what can
-// be neither.
+// A process as a path or message names it: digits are a pid, else it is a tag. kNotFound for what
+// can be neither.
 Result<wire::ProcessSelector> ParseSelector(const std::string& text);
 // The members pid or tag, of which there must be one.
 Result<wire::ProcessSelector> ReadSelector(JsonReader& reader);
@@ -36,8 +36,8 @@ Result<wire::ProcessSelector> ReadSelector(JsonReader& reader);
 // "SIGTERM", "TERM" or 15. Errors are left in the reader.
 wire::Signal ReadSignal(JsonReader& reader, std::string_view name);
 
-// An error of starting or finding a process, as the client shall see it: what the sandbox lacks (the
-// program, the folder, the user) is the request's fault, not a missing sandbox.
+// An error of starting or finding a process, as the client shall see it: what the sandbox lacks
+// (the program, the folder, the user) is the request's fault, not a missing sandbox.
 Error ProcessError(Error error);
 
 }  // namespace wrenn::api

@@ -13,8 +13,9 @@
 namespace wrenn::api {
 
 // Two threads, so that output never waits for input nor input for output: the caller's takes the
-// client's messages to the process, another the process's events to the client. Each waits as long as
-// the other side takes (back pressure), and both notice when client, process, sandbox or server end.
+// client's messages to the process, another the process's events to the client. Each waits as long
+// as the other side takes (back pressure), and both notice when client, process, sandbox or server
+// end.
 //
 // A client that goes away leaves the process running: it can be attached to again.
 class ProcessSession {
@@ -74,10 +75,10 @@ class ProcessSession {
   const uint32_t pid_;
   const Deadline limit_;
   std::shared_ptr<CuttableChannel> input_channel_;
-  agent::Client input_;               // used by the input thread alone
-  UniqueFd client_done_;              // eventfds: readable when that side has ended
+  agent::Client input_;   // used by the input thread alone
+  UniqueFd client_done_;  // eventfds: readable when that side has ended
   UniqueFd process_done_;
-  std::atomic<bool> over_{false};     // either has
+  std::atomic<bool> over_{false};  // either has
 };
 
 // {"type":"error","code":...,"data":message}

@@ -66,8 +66,7 @@ Status ServeProcess(Context& context, BeginProcess begin, ProcessSession::Format
   Deadline limit = Deadline::Never();
   auto started = begin(context, *lease, *first, limit);
   if (!started) return Refuse(*socket, std::move(started.error()));
-  auto session =
-      ProcessSession::Make(context, *socket, *lease, std::move(*started), limit, format);
+  auto session = ProcessSession::Make(context, *socket, *lease, std::move(*started), limit, format);
   if (!session) return Refuse(*socket, std::move(session.error()));
   (*session)->Run(stream);
   return {};

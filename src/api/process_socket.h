@@ -11,7 +11,8 @@ using BeginProcess = Result<agent::Client::Started> (*)(Context& context, sandbo
                                                         const json::object& first, Deadline& limit);
 
 // Serves one WebSocket request whole. What is wrong with the request itself (no upgrade, no such
-// sandbox) is answered by HTTP before the upgrade; what is wrong later by an error message and a close.
+// sandbox) is answered by HTTP before the upgrade; what is wrong later by an error message and a
+// close.
 Status ServeProcess(Context& context, BeginProcess begin, ProcessSession::Format& format);
 
 }  // namespace wrenn::api

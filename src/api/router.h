@@ -15,7 +15,7 @@ struct Route {
   std::string_view pattern;  // "/v1/sandboxes/{id}/exec": a {part} takes one segment of the path
   Handler handler;
   std::string_view summary;
-  bool open = false;         // needs no key
+  bool open = false;  // needs no key
 };
 
 struct RouteMatch {
@@ -25,7 +25,8 @@ struct RouteMatch {
 };
 
 // Segments are compared before they are decoded, so an escaped slash never moves a boundary.
-RouteMatch MatchRoute(std::span<const Route> routes, std::string_view method, std::string_view path);
+RouteMatch MatchRoute(std::span<const Route> routes, std::string_view method,
+                      std::string_view path);
 
 // The names of a pattern's {parts}, in order.
 std::vector<std::string_view> ParamNames(std::string_view pattern);

@@ -44,7 +44,8 @@ TEST(Router, EveryRouteIsThereOnceAndNeedsAKeyUnderV1) {
   }
 }
 
-// Only as much YAML as openapi.yaml is written in: "paths:", then paths at two spaces, methods at four.
+// Only as much YAML as openapi.yaml is written in: "paths:", then paths at two spaces, methods at
+// four.
 std::set<std::string> SpecifiedRoutes() {
   std::set<std::string> found;
   bool inside = false;

@@ -4,7 +4,8 @@
 namespace wrenn::api {
 namespace {
 
-// What each does in full, and what it takes and answers, is in openapi.yaml; a test compares the two.
+// What each does in full, and what it takes and answers, is in openapi.yaml; a test compares the
+// two.
 constexpr Route kRoutes[] = {
     {"GET", "/health", GetHealth, "Whether the server answers, its version and engine", true},
     {"GET", "/openapi.yaml", GetOpenApi, "The specification of this API", true},
@@ -36,7 +37,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/sandboxes/{id}/files/stat", StatFile, "Describe a file or folder"},
     {"POST", "/v1/sandboxes/{id}/files/mkdir", MakeFolder, "Make a folder and those above it"},
     {"POST", "/v1/sandboxes/{id}/files/move", MoveFile, "Move or rename"},
-    {"POST", "/v1/sandboxes/{id}/files/remove", RemoveFile, "Remove a file, or a folder with all in it"},
+    {"POST", "/v1/sandboxes/{id}/files/remove", RemoveFile,
+     "Remove a file, or a folder with all in it"},
 
     {"GET", "/v1/templates", ListTemplates, "List the templates"},
     {"GET", "/v1/snapshots", ListSnapshots, "List the templates of one type"},

@@ -74,9 +74,9 @@ Status DeleteSandbox(Context& context) {
 }
 
 Status StopSandbox(Context& context) {
-  ASSIGN_OR_RETURN(const store::SandboxRecord record,
-                   context.services.manager.Stop(context.tenant, context.sandbox_id(),
-                                                 "stopped on request"));
+  ASSIGN_OR_RETURN(
+      const store::SandboxRecord record,
+      context.services.manager.Stop(context.tenant, context.sandbox_id(), "stopped on request"));
   return context.RespondJson(200, SandboxView(record));
 }
 

@@ -16,7 +16,8 @@ Status ListSnapshots(Context& context) {
     return Fail(Code::kInvalidArgument, "type must be base or snapshot, not '{}'", type);
   }
   ASSIGN_OR_RETURN(auto records, context.services.catalogue.List(context.tenant));
-  if (!type.empty()) std::erase_if(records, [&](const auto& record) { return record.type != type; });
+  if (!type.empty())
+    std::erase_if(records, [&](const auto& record) { return record.type != type; });
   return context.RespondJson(200, ListView(records, TemplateView));
 }
 

@@ -8,8 +8,8 @@
 
 namespace wrenn::api {
 
-// Cuts a stream of bytes into pieces that are UTF-8 where they can be: a character that a chunk's end
-// tears is held back until its rest comes.
+// Cuts a stream of bytes into pieces that are UTF-8 where they can be: a character that a chunk's
+// end tears is held back until its rest comes.
 class TextChunks {
  public:
   struct Piece {

@@ -54,8 +54,9 @@ TEST(TextChunks, WhatNeverBecomesACharacterIsNotHeldForEver) {
   EXPECT_EQ(chunks.Add("\xe2").data, "");
   const auto piece = chunks.Add("A");
   EXPECT_FALSE(piece.is_text);
-  EXPECT_EQ(piece.data, "\xe2"
-                        "A");
+  EXPECT_EQ(piece.data,
+            "\xe2"
+            "A");
 }
 
 TEST(TextChunks, MessagesSayTheirEncoding) {

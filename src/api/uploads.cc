@@ -1,4 +1,5 @@
-// Files into a sandbox. The bytes go from the client's socket to the guest's, whatever their number.
+// Files into a sandbox. The bytes go from the client's socket to the guest's, whatever their
+// number.
 #include <memory>
 
 #include "api/errors.h"
@@ -36,8 +37,8 @@ Status RespondTooLarge(Context& context) {
                   kSmallFile >> 20, context.sandbox_id()));
 }
 
-// Copies what `read` gives into a new file of the guest. The guest keeps the old file, or none, unless
-// all of it arrives. Answers the request.
+// Copies what `read` gives into a new file of the guest. The guest keeps the old file, or none,
+// unless all of it arrives. Answers the request.
 template <typename Read>
 Status CopyToGuest(Context& context, const Target& target, std::optional<uint64_t> length,
                    uint64_t limit, Read read) {
@@ -45,8 +46,8 @@ Status CopyToGuest(Context& context, const Target& target, std::optional<uint64_
   const auto fail = [&](const Error& error) {
     return context.RespondFileError(context.FromGuest(error, target.as.user));
   };
-  auto upload = lease->agent().Write(target.path, length, target.as,
-                                     Deadline::After(Context::kGuestLimit));
+  auto upload =
+      lease->agent().Write(target.path, length, target.as, Deadline::After(Context::kGuestLimit));
   if (!upload) return fail(upload.error());
   const Buffer buffer(new char[kBufferSize]);
   for (uint64_t total = 0;;) {
@@ -54,8 +55,7 @@ Status CopyToGuest(Context& context, const Target& target, std::optional<uint64_
     if (got == 0) break;
     total += got;
     if (total > limit) return RespondTooLarge(context);
-    const auto written =
-        upload->Write({buffer.get(), got}, Deadline::After(Context::kGuestLimit));
+    const auto written = upload->Write({buffer.get(), got}, Deadline::After(Context::kGuestLimit));
     if (!written) return fail(written.error());
     lease->Touch();
   }

@@ -21,10 +21,14 @@ void AddTime(json::object& object, std::string_view name, const std::optional<st
 
 std::string_view TypeName(wire::FileType type) {
   switch (type) {
-    case wire::FileType::kFile: return "file";
-    case wire::FileType::kDirectory: return "directory";
-    case wire::FileType::kSymlink: return "symlink";
-    case wire::FileType::kUnspecified: break;
+    case wire::FileType::kFile:
+      return "file";
+    case wire::FileType::kDirectory:
+      return "directory";
+    case wire::FileType::kSymlink:
+      return "symlink";
+    case wire::FileType::kUnspecified:
+      break;
   }
   return "other";
 }

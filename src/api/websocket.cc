@@ -23,10 +23,9 @@ Result<std::unique_ptr<WebSocket>> WebSocketEnd::Make(wire::ByteStream& stream, 
   callbacks.send_callback = OnSend;
   callbacks.genmask_callback = OnMask;
   callbacks.on_msg_recv_callback = OnMessage;
-  const int error =
-      role == Role::kServer
-          ? wslay_event_context_server_init(&end->context_, &callbacks, end.get())
-          : wslay_event_context_client_init(&end->context_, &callbacks, end.get());
+  const int error = role == Role::kServer
+                        ? wslay_event_context_server_init(&end->context_, &callbacks, end.get())
+                        : wslay_event_context_client_init(&end->context_, &callbacks, end.get());
   if (error != 0) return Fail(Code::kResourceExhausted, "out of memory for a WebSocket");
   wslay_event_config_set_max_recv_msg_length(end->context_, kMaxMessageBytes);
   return std::unique_ptr<WebSocket>(std::move(end));

@@ -28,22 +28,23 @@ class WebSocket {
   // Messages beyond this length close the connection with status 1009.
   static constexpr size_t kMaxMessageBytes = 1 << 20;
 
-  // Whether a request may be upgraded: kInvalidArgument when it asks for no WebSocket of version 13;
-  // kPermissionDenied when a browser sends it from a page of another server (its Origin is not Host).
+  // Whether a request may be upgraded: kInvalidArgument when it asks for no WebSocket of version
+  // 13; kPermissionDenied when a browser sends it from a page of another server (its Origin is not
+  // Host).
   static Status CheckUpgrade(const wire::RequestHead& request);
   // The server's end: checks the request as above and sends the answer. The stream is not owned.
   static Result<std::unique_ptr<WebSocket>> Accept(wire::ByteStream& stream,
                                                    const wire::RequestHead& request,
                                                    Deadline deadline);
-  // The client's end: sends the upgrade request and checks the answer. An answer other than 101 is an
-  // error whose code and message come from the body, or the code from the HTTP status.
+  // The client's end: sends the upgrade request and checks the answer. An answer other than 101 is
+  // an error whose code and message come from the body, or the code from the HTTP status.
   static Result<std::unique_ptr<WebSocket>> Connect(wire::ByteStream& stream,
                                                     wire::RequestHead request, Deadline deadline);
   virtual ~WebSocket() = default;
 
-  // The next text or binary message; kClose when the other side closes (its close is answered). Pings
-  // are answered within. kUnavailable when the connection breaks. After kDeadlineExceeded the call
-  // can be made again: what came so far is kept.
+  // The next text or binary message; kClose when the other side closes (its close is answered).
+  // Pings are answered within. kUnavailable when the connection breaks. After kDeadlineExceeded the
+  // call can be made again: what came so far is kept.
   virtual Result<WebSocketMessage> Receive(Deadline deadline) = 0;
   // Returns when the kernel has the whole message. A deadline that passes breaks the connection.
   virtual Status SendText(std::string_view text, Deadline deadline) = 0;

@@ -10,9 +10,10 @@
 
 namespace wrenn::api {
 
-// wslay keeps the state of both directions in one context, so `mutex_` guards it, and nothing blocks
-// while holding it: received bytes are taken without waiting, frames to send are formed into a buffer.
-// `send_mutex_` is held while that buffer is written, which keeps frames whole and in order.
+// wslay keeps the state of both directions in one context, so `mutex_` guards it, and nothing
+// blocks while holding it: received bytes are taken without waiting, frames to send are formed into
+// a buffer. `send_mutex_` is held while that buffer is written, which keeps frames whole and in
+// order.
 class WebSocketEnd final : public WebSocket {
  public:
   enum class Role { kServer, kClient };

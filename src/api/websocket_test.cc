@@ -65,8 +65,8 @@ class RawClient : public testing::Test {
     std::string bytes;
     while (bytes.size() < count) {
       char buffer[4096];
-      auto got = client_.Read(std::span(buffer, std::min(count - bytes.size(), sizeof buffer)),
-                              Soon());
+      auto got =
+          client_.Read(std::span(buffer, std::min(count - bytes.size(), sizeof buffer)), Soon());
       if (!got || *got == 0) break;
       bytes.append(buffer, *got);
     }
@@ -289,7 +289,8 @@ TEST(WebSocketConnect, AnErrorAnswerComesWithItsMessage) {
   wire::ByteStream server(std::move(pair->second));
   const std::string body = R"({"error":{"code":"not_found","message":"no sandbox 'x'"}})";
   ASSERT_TRUE(server.Write("HTTP/1.1 404 Not Found\r\nContent-Length: " +
-                               std::to_string(body.size()) + "\r\n\r\n" + body, Soon()));
+                               std::to_string(body.size()) + "\r\n\r\n" + body,
+                           Soon()));
   auto socket = WebSocket::Connect(client, {"GET", "/x", 1, {}}, Soon());
   ASSERT_FALSE(socket);
   EXPECT_EQ(socket.error().code, Code::kNotFound);

@@ -20,10 +20,10 @@ struct ServerConfig {
   sandbox::Limits limits = sandbox::DefaultLimits();
   std::string disk_backend = "auto";
   std::string acceleration = "auto";
-  bool stop_sandboxes = false;        // at the server's end; else they go on and are adopted later
+  bool stop_sandboxes = false;  // at the server's end; else they go on and are adopted later
   int64_t ended_retention_hours = 24;
   std::string log_level = "info";
-  std::string log_file;               // rotated; empty: stderr
+  std::string log_file;  // rotated; empty: stderr
 };
 
 // One setting, in all the ways it can be given.
@@ -39,8 +39,9 @@ struct Setting {
 
 std::span<const Setting> Settings();
 
-// Reads $WRENN_CONFIG, or /etc/wrenn/wrenn.toml where that exists, then the environment, then `flags`
-// (values by setting key). kInvalidArgument names the file and line, the variable or the flag.
+// Reads $WRENN_CONFIG, or /etc/wrenn/wrenn.toml where that exists, then the environment, then
+// `flags` (values by setting key). kInvalidArgument names the file and line, the variable or the
+// flag.
 Result<ServerConfig> LoadConfig(const std::map<std::string, std::string>& flags);
 
 // Applies the settings of a file's text; `name` is what errors call the file.

@@ -44,7 +44,8 @@ backend = "copy"
 [limits]
 max_sandboxes = 7
 max_memory_mb = 0
-)", "wrenn.toml", config);
+)",
+                                 "wrenn.toml", config);
   ASSERT_TRUE(applied) << applied.error().message;
   EXPECT_EQ(config.address, "0.0.0.0");
   EXPECT_EQ(config.port, 9000);
@@ -77,8 +78,9 @@ TEST(Config, FlagsGoOverTheEnvironmentAndThatOverTheFile) {
   auto directory = os::TemporaryDirectory::Make();
   ASSERT_TRUE(directory);
   const std::string file = directory->path() + "/wrenn.toml";
-  ASSERT_TRUE(WriteFileAtomically(file, "listen = \"127.0.0.1:1\"\n[limits]\nmax_vcpus = 1\n"
-                                        "max_sandboxes = 1\n"));
+  ASSERT_TRUE(WriteFileAtomically(file,
+                                  "listen = \"127.0.0.1:1\"\n[limits]\nmax_vcpus = 1\n"
+                                  "max_sandboxes = 1\n"));
   const Variable config_file("WRENN_CONFIG", file);
   const Variable root("WRENN_ROOT", directory->path());
   EXPECT_EQ(LoadConfig({})->port, 1);
@@ -95,8 +97,7 @@ TEST(Config, FlagsGoOverTheEnvironmentAndThatOverTheFile) {
   EXPECT_EQ(config->paths.runtime, directory->path() + "/run");
   const auto bad = LoadConfig({{"listen", "here"}});
   ASSERT_FALSE(bad);
-  EXPECT_EQ(bad.error().message,
-            "--listen: 'here' is no address and port such as 127.0.0.1:8080");
+  EXPECT_EQ(bad.error().message, "--listen: 'here' is no address and port such as 127.0.0.1:8080");
 }
 
 TEST(Config, AFileThatIsNamedMustExist) {
@@ -110,6 +111,9 @@ TEST(Config, ListenTakesAPortAlone) {
   ASSERT_TRUE(ApplyToml("listen = \"0\"", "x", config));
   EXPECT_EQ(config.address, "127.0.0.1");
   EXPECT_EQ(config.port, 0);
+  ASSERT_TRUE(ApplyToml("listen = \"localhost:81\"", "x", config));
+  EXPECT_EQ(config.address, "127.0.0.1");
+  EXPECT_EQ(config.port, 81);
   EXPECT_FALSE(ApplyToml("listen = \":80\"", "x", config));
   EXPECT_FALSE(ApplyToml("listen = \"127.0.0.1:65536\"", "x", config));
 }

@@ -27,9 +27,12 @@ std::string Printable(std::string_view text) {
 
 spdlog::level::level_enum LevelOf(sandbox::Severity severity) {
   switch (severity) {
-    case sandbox::Severity::kInfo: return spdlog::level::info;
-    case sandbox::Severity::kWarning: return spdlog::level::warn;
-    case sandbox::Severity::kError: return spdlog::level::err;
+    case sandbox::Severity::kInfo:
+      return spdlog::level::info;
+    case sandbox::Severity::kWarning:
+      return spdlog::level::warn;
+    case sandbox::Severity::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }

@@ -30,7 +30,8 @@ Result<pid_t> ReadPid(const os::Paths& paths) {
 Result<RootLock> RootLock::Acquire(const os::Paths& paths) {
   ASSIGN_OR_RETURN(auto taken, os::FileLock::TryAcquire(paths.PidFile()));
   auto pid = ReadPid(paths);
-  // Without a pid it may only be somebody who looks (RunningServer), or a server that has just begun.
+  // Without a pid it may only be somebody who looks (RunningServer), or a server that has just
+  // begun.
   for (int i = 0; !taken && !pid && i < kLooks; ++i) {
     ::usleep(kLookPause);
     ASSIGN_OR_RETURN(taken, os::FileLock::TryAcquire(paths.PidFile()));
@@ -53,7 +54,8 @@ Result<RootLock> RootLock::Acquire(const os::Paths& paths) {
 
 RootLock::~RootLock() {
   // Unlocked, the file means nothing; empty, it does not mislead people either.
-  if (lock_.fd() >= 0) [[maybe_unused]] const int emptied = ::ftruncate(lock_.fd(), 0);
+  if (lock_.fd() >= 0) [[maybe_unused]]
+    const int emptied = ::ftruncate(lock_.fd(), 0);
 }
 
 Result<pid_t> RunningServer(const os::Paths& paths) {

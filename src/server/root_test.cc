@@ -52,7 +52,7 @@ TEST_F(Root, APidThatACrashLeftMeansNothing) {
 
 TEST_F(Root, TheFirstKeyIsMadeOnceAndSecret) {
   EXPECT_TRUE(*EnsureKey(paths_, *store_));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(paths_.KeyFile().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   const auto key = api::ReadKeyFile(paths_.KeyFile());

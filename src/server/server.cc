@@ -43,11 +43,10 @@ bool IsLoopback(const std::string& address) {
 Result<UniqueFd> Listen(const ServerConfig& config) {
   auto listener = wire::ListenTcp(config.address, config.port);
   if (listener) return listener;
-  const std::string host = Bracketed(config.address);
-  const char* remedy = config.port == 0 ? "choose another address with --listen"
-                                        : "end what uses the port, or choose another with --listen";
-  return Fail(listener.error().code, "{}: {}, e.g. --listen {}:{}", listener.error().message, remedy,
-              host, config.port == 8080 ? 8081 : 8080);
+  if (listener.error().code == Code::kInvalidArgument) return listener;  // not an address
+  return Fail(listener.error().code, "{}: choose another with --listen, e.g. --listen {}:{}",
+              listener.error().message, Bracketed(config.address),
+              config.port == 8080 ? 8081 : 8080);
 }
 
 Result<std::unique_ptr<vmm::Engine>> MakeEngine(const ServerConfig& config) {
@@ -76,13 +75,17 @@ void LogStart(const ServerConfig& config, const vmm::EngineInfo& engine,
   LogInfo(fmt::format("machines run on {} {} with {}: {}", engine.name, engine.version,
                       engine.acceleration, engine.explanation));
   if (!engine.security_boundary) {
-    LogWarning("emulation is not a security boundary by QEMU's own policy: run nothing hostile here");
+    LogWarning(
+        "emulation is not a security boundary by QEMU's own policy: run nothing hostile here");
   }
   if (!IsLoopback(config.address)) {
-    LogWarning(fmt::format("the API listens on {}, which others can reach, without encryption: put a "
-                           "proxy with TLS in front", address));
+    LogWarning(
+        fmt::format("the API listens on {}, which others can reach, without encryption: put a "
+                    "proxy with TLS in front",
+                    address));
   }
-  LogInfo(fmt::format("listening on {}, root '{}', pid {}", address, config.paths.root, ::getpid()));
+  LogInfo(
+      fmt::format("listening on {}, root '{}', pid {}", address, config.paths.root, ::getpid()));
 }
 
 // After the first signal: a second one ends the process at once. What it leaves is what a crash
@@ -119,8 +122,8 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   ASSIGN_OR_RETURN(const auto manager, MakeManager(config, *store, *catalogue, *engine));
   RETURN_IF_ERROR(manager->Recover());
 
-  ASSIGN_OR_RETURN(const auto api, api::Api::Make(*manager, *catalogue, *store,
-                                                  {options.version, LogAccess}));
+  ASSIGN_OR_RETURN(const auto api,
+                   api::Api::Make(*manager, *catalogue, *store, {options.version, LogAccess}));
   wire::HttpServer http([&api](wire::Exchange& exchange) { api->Handle(exchange); });
   http.Listen(std::move(listener));
   LogStart(config, engine->info(), address);
@@ -134,8 +137,9 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   }
   manager->Shutdown(config.stop_sandboxes, Deadline::After(kShutdownLimit));
   http.Stop();
-  LogInfo(config.stop_sandboxes ? "ended; all sandboxes were stopped"
-                                : "ended; running sandboxes go on and are adopted by the next start");
+  LogInfo(config.stop_sandboxes
+              ? "ended; all sandboxes were stopped"
+              : "ended; running sandboxes go on and are adopted by the next start");
   return {};
 }
 

@@ -15,8 +15,8 @@ struct RunOptions {
 };
 
 // Runs a server until SIGTERM or SIGINT: then no new requests, those in progress are given a while,
-// and sandboxes go on or are stopped as configured. A second signal ends the process at once. An error
-// means that it could not start, and leaves nothing behind.
+// and sandboxes go on or are stopped as configured. A second signal ends the process at once. An
+// error means that it could not start, and leaves nothing behind.
 //
 // For the process's main thread, before it has others: they inherit its blocked signals.
 Status Run(const ServerConfig& config, const RunOptions& options);

@@ -10,7 +10,8 @@ Result<int64_t> ParseNumber(const std::string& text, int64_t low, int64_t high) 
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size() || number < low || number > high) {
-    return Fail(Code::kInvalidArgument, "'{}' is no whole number between {} and {}", text, low, high);
+    return Fail(Code::kInvalidArgument, "'{}' is no whole number between {} and {}", text, low,
+                high);
   }
   return number;
 }
@@ -38,9 +39,10 @@ Status SetListen(ServerConfig& config, const std::string& value) {
   }
   const auto port = ParseNumber(value.substr(colon == std::string::npos ? 0 : colon + 1), 0, 65535);
   if (!port || address.empty()) {
-    return Fail(Code::kInvalidArgument, "'{}' is no address and port such as 127.0.0.1:8080", value);
+    return Fail(Code::kInvalidArgument, "'{}' is no address and port such as 127.0.0.1:8080",
+                value);
   }
-  config.address = address;
+  config.address = address == "localhost" ? "127.0.0.1" : address;
   config.port = static_cast<uint16_t>(*port);
   return {};
 }
@@ -113,8 +115,8 @@ constexpr Setting kSettings[] = {
      "Whether sandboxes go on when the server ends (keep)", false, SetOnShutdown},
     {"ended_retention_hours", "WRENN_ENDED_RETENTION_HOURS", "--ended-retention-hours", "HOURS",
      "How long records and consoles of ended sandboxes are kept (24)", true, SetRetention},
-    {"log_level", "WRENN_LOG_LEVEL", "--log-level", "LEVEL",
-     "debug, info, warn or error (info)", false, SetLogLevel},
+    {"log_level", "WRENN_LOG_LEVEL", "--log-level", "LEVEL", "debug, info, warn or error (info)",
+     false, SetLogLevel},
     {"log_file", "WRENN_LOG_FILE", "--log-file", "FILE",
      "Where the log goes, rotated at 10 MiB with 3 old ones kept (stderr)", false, SetLogFile},
     {"engine.acceleration", "WRENN_ACCEL", "--accel", "auto|kvm|tcg",

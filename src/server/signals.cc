@@ -22,9 +22,9 @@ Result<StopSignals> StopSignals::Block() {
 
 Result<int> StopSignals::Wait() {
   signalfd_siginfo info;
-  ASSIGN_OR_RETURN([[maybe_unused]] const size_t got,
-                   ReadSome(fd_.get(), {reinterpret_cast<char*>(&info), sizeof info},
-                            Deadline::Never()));
+  ASSIGN_OR_RETURN(
+      [[maybe_unused]] const size_t got,
+      ReadSome(fd_.get(), {reinterpret_cast<char*>(&info), sizeof info}, Deadline::Never()));
   return static_cast<int>(info.ssi_signo);
 }
 

@@ -7,8 +7,8 @@ namespace wrenn::server {
 
 class StopSignals {
  public:
-  // Blocks the signals for this thread and those it makes from now on; SIGPIPE is ignored, since writes
-  // tell their errors, and SIGHUP too, since a terminal that closes is no reason to end.
+  // Blocks the signals for this thread and those it makes from now on; SIGPIPE is ignored, since
+  // writes tell their errors, and SIGHUP too, since a terminal that closes is no reason to end.
   static Result<StopSignals> Block();
   StopSignals(StopSignals&&) noexcept = default;
 
