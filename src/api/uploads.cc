@@ -13,6 +13,8 @@ namespace {
 constexpr uint64_t kSmallFile = 32 << 20;
 constexpr size_t kBufferSize = 128 << 10;
 constexpr size_t kMaxField = 8 << 10;
+// What a form with one file has beside the file, at most.
+constexpr uint64_t kFormOverhead = 64 << 10;
 // A client that sends nothing for so long is gone.
 constexpr Deadline::Duration kClientIdle{60'000};
 
@@ -67,6 +69,10 @@ Status CopyToGuest(Context& context, const Target& target, std::optional<uint64_
 // multipart/form-data: fields path and user, in any order, then file.
 Status WriteMultipart(Context& context, const std::string& boundary, uint64_t limit) {
   wire::BodyReader& body = context.exchange.body();
+  // Known to be too large before anything of it has gone to the guest.
+  if (limit < UINT64_MAX && body.length().bytes > limit + kFormOverhead) {
+    return RespondTooLarge(context);
+  }
   const auto source = [&body](std::span<char> out) {
     return body.Read(out, Deadline::After(kClientIdle));
   };
