@@ -14,7 +14,7 @@ from harness import Server, ServerTest, SharedSandboxTest, TEMPLATES, WRENN, uni
 
 
 class Commands(SharedSandboxTest):
-    create = {"template": "minimal", "disk_mb": 1024}
+    create = {"template": "minimal", "disk_mb": 2048}
 
     def wrenn(self, *arguments, **more):
         return self.server.wrenn(*arguments, **more)

@@ -103,15 +103,15 @@ class ExecByCommandLine(SharedSandboxTest):
 
     def test_a_hundred_megabytes_of_output_are_intact(self):
         script = "head -c 104857600 /dev/urandom | tee /tmp/big | cat; sha256sum /tmp/big >&2; rm /tmp/big"
-        process = subprocess.Popen([WRENN, "exec", self.id, "--", "sh", "-c", script],
-                                   env=self.server.environment(), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         digest, count = hashlib.sha256(), 0
-        while data := process.stdout.read(1 << 20):
-            digest.update(data)
-            count += len(data)
-        error = process.stderr.read().decode()
-        self.assertEqual(process.wait(), 0, error)
+        with subprocess.Popen([WRENN, "exec", self.id, "--", "sh", "-c", script],
+                              env=self.server.environment(), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while data := process.stdout.read(1 << 20):
+                digest.update(data)
+                count += len(data)
+            error = process.stderr.read().decode()
+        self.assertEqual(process.returncode, 0, error)
         self.assertEqual(count, 104857600)
         self.assertEqual(digest.hexdigest(), error.split()[0])
 

@@ -34,37 +34,41 @@ class FullDisk(unittest.TestCase):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root to mount a file system")
     def test_full_disk_is_said_and_nothing_is_left(self):
-        with tempfile.TemporaryDirectory(prefix="wr-full-") as folder:
-            mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "none", folder])
-            if mount.returncode != 0:
-                self.skipTest("cannot mount a tmpfs here")
-            self.addCleanup(subprocess.run, ["umount", "-l", folder])
-            os.environ["WRENN_E2E_TMP"] = folder
-            # Links do not cross file systems: the templates are copied.
-            link, os.link = os.link, lambda a, b: subprocess.run(
-                ["cp", "--sparse=always", a, b], check=True)
+        folder = tempfile.mkdtemp(prefix="wr-full-")
+        self.addCleanup(os.rmdir, folder)
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200m", "none", folder])
+        if mount.returncode != 0:
+            self.skipTest("cannot mount a tmpfs here")
+        self.addCleanup(subprocess.run, ["umount", "-l", folder])
+        server = self.server_on(folder)
+        self.addCleanup(server.close)
+        filler = f"{folder}/filler"
+        with open(filler, "wb") as file:
             try:
-                server = Server()
-            finally:
-                os.link = link
-                del os.environ["WRENN_E2E_TMP"]
-            self.addCleanup(server.close)
-            filler = f"{folder}/filler"
-            with open(filler, "wb") as file:
-                try:
-                    while True:
-                        file.write(b"x" * 65536)
-                except OSError:
-                    pass
-            answer = server.api.call("POST", "/v1/sandboxes", {"template": "minimal"})
-            self.assertGreaterEqual(answer.status, 400)
-            self.assertIn("space", answer.error()["message"].lower())
-            self.assertEqual(server.api.call("GET", "/v1/sandboxes", expect=200).json(), [])
-            os.unlink(filler)
-            made = server.api.create()
-            self.assertEqual(server.api.sh(made["id"], "echo fine")["stdout"], "fine\n")
-            server.api.delete(made["id"])
-            server.assert_nothing_left()
+                while True:
+                    file.write(b"x" * 65536)
+            except OSError:
+                pass
+        answer = server.api.call("POST", "/v1/sandboxes", {"template": "minimal"})
+        self.assertGreaterEqual(answer.status, 400)
+        self.assertIn("space", answer.error()["message"].lower())
+        self.assertEqual(server.api.call("GET", "/v1/sandboxes", expect=200).json(), [])
+        os.unlink(filler)
+        made = server.api.create()
+        self.assertEqual(server.api.sh(made["id"], "echo fine")["stdout"], "fine\n")
+        server.api.delete(made["id"])
+        server.assert_nothing_left()
+
+    @staticmethod
+    def server_on(folder):
+        """A server whose root is there; links do not cross file systems, so the templates are copied."""
+        link, os.environ["WRENN_E2E_TMP"] = os.link, folder
+        os.link = lambda a, b: subprocess.run(["cp", "--sparse=always", a, b], check=True)
+        try:
+            return Server()
+        finally:
+            os.link = link
+            del os.environ["WRENN_E2E_TMP"]
 
 
 class Missing(unittest.TestCase):

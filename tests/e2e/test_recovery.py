@@ -49,14 +49,14 @@ class Recovery(ServerTest):
 
     def test_guest_that_powers_off_is_stopped_not_failed(self):
         sandbox = self.sandbox(timeout_sec=0)
-        self.server.wrenn("exec", sandbox, "--", "sh", "-c", "kill -TERM 1", check=False)
+        self.server.wrenn("exec", "--user", "root", sandbox, "--", "kill", "-TERM", "1", check=False)
         ended = wait_for("the end", lambda: self.api.get(sandbox)["status"] != "running"
                          and self.api.get(sandbox), 60)
         self.assertEqual(ended["status"], "stopped", ended)
 
     def test_stop_keeps_the_record_and_the_console(self):
         sandbox = self.sandbox(timeout_sec=0)
-        self.api.sh(sandbox, "echo a line for the console > /dev/ttyS0")
+        self.api.sh(sandbox, "echo a line for the console > /dev/ttyS0", user="root")
         stopped = self.api.call("POST", f"/v1/sandboxes/{sandbox}/stop", expect=200).json()
         self.assertEqual(stopped["status"], "stopped")
         self.assertIn("a line for the console", self.server.wrenn("logs", sandbox).stdout)
