@@ -20,8 +20,8 @@ class ByteStream {
   // What is there, at least one byte; 0 at the end of the stream.
   Result<size_t> Read(std::span<char> out, Deadline deadline);
 
-  // Everything up to and including `mark`, at most `limit` bytes (kOutOfRange beyond). An empty text
-  // when the stream ends before its first byte; kUnavailable when it ends later.
+  // Everything up to and including `mark`, at most `limit` bytes (kOutOfRange beyond). An empty
+  // text when the stream ends before its first byte; kUnavailable when it ends later.
   Result<std::string> ReadThrough(std::string_view mark, size_t limit, Deadline deadline);
 
   Status Write(std::string_view data, Deadline deadline);

@@ -27,8 +27,8 @@ struct Envelope {
 
 std::string FormatEnvelope(unsigned char flags, std::string_view message);
 
-// Reads the next envelope off a body; nothing at the body's end. kInvalidArgument for a length beyond
-// the limit or a compressed envelope, kUnavailable for a body that ends within one.
+// Reads the next envelope off a body; nothing at the body's end. kInvalidArgument for a length
+// beyond the limit or a compressed envelope, kUnavailable for a body that ends within one.
 Result<std::optional<Envelope>> ReadEnvelope(BodyReader& body, Deadline deadline);
 
 // The final envelope of a stream: {} or {"error":{"code","message"}}.

@@ -15,8 +15,8 @@ class ServerSession : public MuxSession {
 
   // Ends when `stop` becomes readable. `unsent` (the answer to the hand-shake) goes out first;
   // `accept` must outlive the session.
-  ServerSession(int transport, int stop, std::string unsent, const Accept& accept)
-      : MuxSession(Role::kServer, transport, stop, std::move(unsent)), accept_(accept) {}
+  ServerSession(int transport, int stop, std::string_view unsent, const Accept& accept)
+      : MuxSession(Role::kServer, transport, stop, unsent), accept_(accept) {}
 
   // The bytes that came after the session's end and may begin a new hand-shake.
   const std::string& leftover() const { return leftover_; }

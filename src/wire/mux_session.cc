@@ -121,7 +121,7 @@ nghttp2_session* MuxSession::Callbacks::NewSession(Role role, MuxSession* self) 
   return session;
 }
 
-MuxSession::MuxSession(Role role, int transport, int wake, std::string unsent)
+MuxSession::MuxSession(Role role, int transport, int wake, std::string_view unsent)
     : transport_(transport),
       wake_(wake),
       read_buffer_(std::make_unique_for_overwrite<char[]>(kReadSize)) {

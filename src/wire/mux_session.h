@@ -48,7 +48,7 @@ class MuxSession {
  protected:
   // Neither descriptor is owned; `transport` is non-blocking. `unsent` goes out before the
   // session's own bytes.
-  MuxSession(Role role, int transport, int wake, std::string unsent);
+  MuxSession(Role role, int transport, int wake, std::string_view unsent);
 
   // The wake descriptor is readable; false ends the session.
   virtual bool OnWake() = 0;

@@ -8,7 +8,8 @@
 
 namespace wrenn::wire {
 
-// A listening, non-blocking TCP socket on `address` (an IPv4 or IPv6 literal). Port 0 takes a free one.
+// A listening, non-blocking TCP socket on `address` (an IPv4 or IPv6 literal). Port 0 takes a free
+// one.
 Result<UniqueFd> ListenTcp(const std::string& address, uint16_t port);
 // The port that a socket is bound to.
 Result<uint16_t> LocalPort(int fd);
