@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "guest/boot/command_line.h"
+#include "guest/boot/grow_root.h"
 #include "guest/boot/mounts.h"
 #include "guest/boot/uevents.h"
 #include "guest/init/console.h"
@@ -91,6 +92,10 @@ Status SwitchToRoot() {
   ::mkdir(kNewRoot, 0755);
   if (::mount(disk.c_str(), kNewRoot, type.c_str(), MS_NOATIME, "") < 0) {
     return Fail(ErrnoError(fmt::format("cannot mount {} as {}", disk, type)));
+  }
+  // A root that stays small still works, so a failure is said and no more.
+  if (type == "ext4") {
+    if (auto grown = GrowRoot(disk, kNewRoot); !grown) Console("{}", grown.error().message);
   }
   return MoveRoot();
 }

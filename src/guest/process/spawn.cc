@@ -24,6 +24,8 @@ constexpr size_t kStackSize = 64 << 10;
 // What programs expect: select(2) breaks above 1024 descriptors. They may raise it themselves.
 constexpr rlim_t kSoftDescriptors = 1024;
 
+constexpr int kSignals = 64;
+
 enum class Step { kNone, kSession, kStdio, kCgroup, kGroups, kGid, kUid, kCwd, kExec };
 
 // All that the child needs, prepared before: it may not allocate. It reports into it too.
@@ -109,10 +111,11 @@ WRENN_NO_SANITIZE bool Execute(ChildPlan& plan) {
 
 WRENN_NO_SANITIZE int RunChild(void* argument) {
   ChildPlan& plan = *static_cast<ChildPlan*>(argument);
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < 32; ++signal) {
-    if (signal != SIGKILL && signal != SIGSTOP) ::sigaction(signal, &action, nullptr);
+  // The raw call, since glibc keeps two signals to itself, which may come ignored from our parent. All
+  // zeros is the default action; SIGKILL and SIGSTOP are refused, and have no other.
+  const unsigned long defaults[4] = {};
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    ::syscall(SYS_rt_sigaction, signal, defaults, nullptr, kSignals / 8);
   }
   if (::setsid() < 0) {
     FailAt(plan, Step::kSession);
