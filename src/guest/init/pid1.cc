@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -34,8 +35,8 @@ void Warn(const Status& status) {
   if (!status) WriteConsole(status.error().ToString());
 }
 
-// Keeps the agent alive and quick when the guest is out of memory or CPU. Where there are cgroups they
-// do most of it; this holds without them too.
+// Keeps the agent alive and quick when the guest is out of memory or CPU. Where there are cgroups
+// they do most of it; this holds without them too.
 void ProtectAgent() {
   UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (score) Warn(WriteAll(score.get(), "-1000", Deadline::Never()));
@@ -72,7 +73,8 @@ void SetUpMachine() {
   Warn(SetUpCgroups("/sys/fs/cgroup"));
 }
 
-// Blocks the signals that mean "shut down" for all threads to come, and answers where they are read.
+// Blocks the signals that mean "shut down" for all threads to come, and answers where they are
+// read.
 UniqueFd TakeSignals() {
   sigset_t signals;
   ::sigemptyset(&signals);
@@ -99,9 +101,8 @@ Status ServeAgent() {
   });
   ports->Scan();
   for (;;) {
-    pollfd entries[] = {{signals.get(), POLLIN, 0},
-                        {wanted.get(), POLLIN, 0},
-                        {uevents.fd(), POLLIN, 0}};
+    pollfd entries[] = {
+        {signals.get(), POLLIN, 0}, {wanted.get(), POLLIN, 0}, {uevents.fd(), POLLIN, 0}};
     ::poll(entries, 3, -1);
     if (entries[0].revents || entries[1].revents) return {};
     uevents.Drain();
@@ -113,6 +114,8 @@ Status ServeAgent() {
 
 void RunPid1() {
   ::clearenv();
+  ::prctl(PR_SET_NAME, "wrenn-init");  // it was started as /init
+
   const Status ready = InInitramfs() ? SwitchToRoot() : MountEssentials();
   if (!ready) {
     Console("cannot boot: {}", ready.error().ToString());
