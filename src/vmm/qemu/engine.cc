@@ -164,6 +164,12 @@ Result<std::unique_ptr<Machine>> QemuEngine::Boot(const MachineConfig& config, D
   return QemuMachine::Start(std::move(parts));
 }
 
+bool IsVmmOf(const std::string& id, const std::vector<std::string>& arguments) {
+  const auto option = std::ranges::find(arguments, "-name");
+  return option != arguments.end() && option + 1 != arguments.end() &&
+         *(option + 1) == MachineName(id);
+}
+
 // The recorded VMM, if it still is that: the same pid, begun at the same time in the same boot, and
 // started for this id.
 Result<os::Process> FindVmm(const MachineConfig& config, const QemuRecord& record) {
@@ -173,7 +179,7 @@ Result<os::Process> FindVmm(const MachineConfig& config, const QemuRecord& recor
   }
   ASSIGN_OR_RETURN(os::Process process, os::Process::Open(record.vmm.pid, record.vmm.start_time));
   ASSIGN_OR_RETURN(const auto arguments, os::ReadCommandLine(record.vmm.pid));
-  if (std::ranges::find(arguments, MachineName(config.id)) == arguments.end()) {
+  if (!IsVmmOf(config.id, arguments)) {
     return Fail(Code::kNotFound, "process {} is not the VMM of '{}'", record.vmm.pid, config.id);
   }
   return process;
@@ -190,7 +196,7 @@ Result<os::Process> FindUnrecordedVmm(const std::string& id) {
     const auto stat = os::ReadProcessStat(pid);
     const auto arguments = os::ReadCommandLine(pid);
     if (!stat || !arguments) continue;  // it has ended meanwhile
-    if (std::ranges::find(*arguments, MachineName(id)) == arguments->end()) continue;
+    if (!IsVmmOf(id, *arguments)) continue;
     return os::Process::Open(pid, stat->start_time);
   }
   return Fail(Code::kNotFound, "no VMM of '{}' runs", id);
@@ -217,9 +223,19 @@ Result<std::unique_ptr<Machine>> QemuEngine::Adopt(const MachineConfig& config,
     if (process.error().code == Code::kNotFound) RETURN_IF_ERROR(Reap(config, object));
     return Fail(std::move(process.error()));
   }
-  ASSIGN_OR_RETURN(QemuParts parts, AttachQemu(config, std::move(*process), FindHelpers(record),
-                                               record.kvm, Deadline::After(seconds(10))));
-  return QemuMachine::Start(std::move(parts));
+  const Deadline deadline = Deadline::After(seconds(10));
+  auto connections = ConnectVmm(config, deadline);
+  if (!connections) {
+    // Not kNotFound, whatever failed: it does run.
+    return Fail(Error{Code::kUnavailable,
+                      fmt::format("the VMM of '{}' runs but cannot be controlled", config.id),
+                      connections.error().ToString()});
+  }
+  ASSIGN_OR_RETURN(auto machine,
+                   QemuMachine::Start({config, std::move(*process), FindHelpers(record),
+                                       std::move(*connections), record.kvm}));
+  RETURN_IF_ERROR(machine->Thaw(deadline));
+  return machine;
 }
 
 Status QemuEngine::Reap(const MachineConfig& config, const json::object& object) {

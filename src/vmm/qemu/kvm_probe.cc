@@ -103,11 +103,12 @@ class ProbeWatcher {
     // A guest that says nothing for so long hangs.
     constexpr seconds kSilence(15);
     while (!HasRun()) {
-      pollfd entries[] = {{parts_.console.get(), POLLIN, 0}, {parts_.process.pidfd(), POLLIN, 0}};
+      pollfd entries[] = {{parts_.vmm.console.get(), POLLIN, 0},
+                          {parts_.process.pidfd(), POLLIN, 0}};
       const Deadline silence = Deadline::Earlier(deadline_, Deadline::After(kSilence));
       const int ready = ::poll(entries, 2, silence.PollTimeout());
       if (ready < 0 && errno == EINTR) continue;
-      if (ready <= 0) return No("a guest hangs under KVM: " + LastWords());
+      if (ready <= 0) return No("KVM is there but a guest hangs: " + LastWords());
       const size_t before = text_.size();
       if (entries[0].revents != 0) Read();
       if (entries[1].revents != 0 && text_.size() == before) return Ended();
@@ -124,20 +125,20 @@ class ProbeWatcher {
 
   void Read() {
     char buffer[16384];
-    const ssize_t got = ::recv(parts_.console.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    const ssize_t got = ::recv(parts_.vmm.console.get(), buffer, sizeof buffer, MSG_DONTWAIT);
     if (got > 0) {
       text_.append(buffer, static_cast<size_t>(got));
       constexpr size_t kKept = 256 << 10;
       if (text_.size() > kKept) text_.erase(0, text_.size() - kKept / 2);
     } else if (got == 0) {
-      parts_.console.Reset();
+      parts_.vmm.console.Reset();
     }
   }
 
   KvmVerdict Ended() {
     const auto status = parts_.process.Wait(deadline_);
-    const std::string words = LastLine(ReadAvailable(parts_.stderr_pipe.get(), 16384));
-    return No(fmt::format("a guest ends under KVM ({}): {}",
+    const std::string words = LastLine(ReadAvailable(parts_.vmm.stderr_pipe.get(), 16384));
+    return No(fmt::format("KVM is there but a guest ends ({}): {}",
                           status ? status->ToString() : "unknown",
                           words.empty() ? LastWords() : words));
   }
@@ -190,7 +191,7 @@ KvmVerdict ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
   with_kvm.kvm = true;
   with_kvm.kernel_log = true;
   auto parts = LaunchQemu(config, with_kvm, deadline);
-  if (!parts) return No("QEMU does not start with KVM: " + parts.error().message);
+  if (!parts) return No("KVM is there but runs no guest: " + parts.error().message);
   KvmVerdict verdict = ProbeWatcher(*parts, deadline).Run();
   (void)parts->process.Kill(Deadline::After(seconds(10)));
   return verdict;

@@ -52,10 +52,23 @@ Error LaunchError(Error error, os::Process& process, int stderr_pipe) {
   return error;
 }
 
+// Whether the network's processes have survived their own start, which is over before a VMM
+// answers: a guest with a dead network would be a sandbox that is not what it says.
+Status CheckHelpers(std::vector<os::Process>& helpers, int stderr_pipe) {
+  for (os::Process& helper : helpers) {
+    const auto ended = helper.Wait(Deadline::After(seconds(0)));
+    if (!ended) continue;
+    const std::string words = ReadAvailable(stderr_pipe, 16384);
+    return Fail(Error{Code::kFailedPrecondition,
+                      fmt::format("the user-mode network did not start: {}", LastLine(words)),
+                      fmt::format("{}\n{}", ended->ToString(), words)});
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<QemuParts> AttachQemu(const MachineConfig& config, os::Process process,
-                             std::vector<os::Process> helpers, bool kvm, Deadline deadline) {
+Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline) {
   const RuntimeFiles files(config.runtime_directory);
   ASSIGN_OR_RETURN(BoundedLog console_log, BoundedLog::Open(config.directory + "/console.log"));
   ASSIGN_OR_RETURN(BoundedLog vmm_log, BoundedLog::Open(config.directory + "/vmm.log"));
@@ -63,15 +76,8 @@ Result<QemuParts> AttachQemu(const MachineConfig& config, os::Process process,
   ASSIGN_OR_RETURN(UniqueFd console, wire::ConnectUnix(files.Console(), deadline));
   ASSIGN_OR_RETURN(UniqueFd control, wire::ConnectUnix(files.Qmp(), deadline));
   ASSIGN_OR_RETURN(auto qmp, QmpClient::Connect(std::move(control), deadline));
-  return QemuParts{config,
-                   std::move(process),
-                   std::move(helpers),
-                   std::move(qmp),
-                   std::move(console),
-                   std::move(stderr_pipe),
-                   std::move(console_log),
-                   std::move(vmm_log),
-                   kvm};
+  return VmmConnections{std::move(qmp), std::move(console), std::move(stderr_pipe),
+                        std::move(console_log), std::move(vmm_log)};
 }
 
 Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts,
@@ -97,13 +103,18 @@ Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts
   // From here on these ends are the VMM's alone: when it ends, ours of the connections notice.
   ends = VmmEnds();
   network.Reset();
-  // A second handle for the case of failure: the first goes into the parts.
-  ASSIGN_OR_RETURN(os::Process handle, os::Process::Open(process.pid(), process.start_time()));
-  auto parts = AttachQemu(config, std::move(process), {}, facts.kvm, deadline);
-  if (!parts) return Fail(LaunchError(std::move(parts.error()), handle, stderr_pipe.get()));
-  parts->helpers = std::move(helpers);
+  auto connections = ConnectVmm(config, deadline);
+  if (!connections) {
+    return Fail(LaunchError(std::move(connections.error()), process, stderr_pipe.get()));
+  }
+  if (auto alive = CheckHelpers(helpers, stderr_pipe.get()); !alive) {
+    (void)process.Kill(Deadline::After(seconds(5)));
+    return Fail(std::move(alive.error()));
+  }
+  QemuParts parts{config, std::move(process), std::move(helpers), std::move(*connections),
+                  facts.kvm};
   revert.Disarm();
-  return std::move(*parts);
+  return parts;
 }
 
 }  // namespace wrenn::vmm

@@ -13,9 +13,7 @@ namespace wrenn::vmm {
 Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts,
                              Deadline deadline);
 
-// Opens what a running VMM offers to a server: its control, console and stderr. `process` is that
-// VMM.
-Result<QemuParts> AttachQemu(const MachineConfig& config, os::Process process,
-                             std::vector<os::Process> helpers, bool kvm, Deadline deadline);
+// Connects to what a running VMM offers to a server: its control, console and stderr.
+Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline);
 
 }  // namespace wrenn::vmm

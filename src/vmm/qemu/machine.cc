@@ -121,14 +121,14 @@ bool QemuMachine::WatchOnce(bool quiet) {
   const auto unless_quiet = [quiet](int fd) { return quiet ? -1 : fd; };
   pollfd entries[] = {{stop_.get(), POLLIN, 0},
                       {parts_.process.pidfd(), POLLIN, 0},
-                      {qmp_open_ ? unless_quiet(parts_.qmp->fd()) : -1, POLLIN, 0},
-                      {unless_quiet(parts_.console.get()), POLLIN, 0},
-                      {unless_quiet(parts_.stderr_pipe.get()), POLLIN, 0}};
+                      {qmp_open_ ? unless_quiet(parts_.vmm.qmp->fd()) : -1, POLLIN, 0},
+                      {unless_quiet(parts_.vmm.console.get()), POLLIN, 0},
+                      {unless_quiet(parts_.vmm.stderr_pipe.get()), POLLIN, 0}};
   constexpr int kQuietMs = 20;
   if (::poll(entries, std::size(entries), quiet ? kQuietMs : -1) <= 0) return true;
   if (entries[0].revents != 0) return false;
   if (entries[2].revents != 0) {
-    qmp_open_ = parts_.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
+    qmp_open_ = parts_.vmm.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
   }
   if (entries[3].revents != 0) ReadConsole();
   if (entries[4].revents != 0) ReadStderr();
@@ -152,28 +152,28 @@ void QemuMachine::HandleEvent(const QmpEvent& event) {
 
 void QemuMachine::ReadConsole() {
   char buffer[16384];
-  const ssize_t got = ::recv(parts_.console.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+  const ssize_t got = ::recv(parts_.vmm.console.get(), buffer, sizeof buffer, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) return parts_.console.Reset();  // the VMM is about to end
+  if (got <= 0) return parts_.vmm.console.Reset();  // the VMM is about to end
   const std::string_view bytes(buffer, static_cast<size_t>(got));
-  parts_.console_log.Append(bytes);
+  parts_.vmm.console_log.Append(bytes);
   KeepTail(console_tail_, bytes);
 }
 
 void QemuMachine::ReadStderr() {
-  const std::string bytes = ReadAvailable(parts_.stderr_pipe.get(), 16384);
-  if (bytes.empty()) return parts_.stderr_pipe.Reset();  // all writers are gone
-  parts_.vmm_log.Append(bytes);
+  const std::string bytes = ReadAvailable(parts_.vmm.stderr_pipe.get(), 16384);
+  if (bytes.empty()) return parts_.vmm.stderr_pipe.Reset();  // all writers are gone
+  parts_.vmm.vmm_log.Append(bytes);
   KeepTail(stderr_tail_, bytes);
 }
 
 void QemuMachine::Finish() {
   // What it said last is still in the sockets; bounded, since it may have written a lot.
   for (int i = 0; i < 64 && qmp_open_; ++i) {
-    qmp_open_ = parts_.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
+    qmp_open_ = parts_.vmm.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
   }
-  for (int i = 0; i < 64 && parts_.console; ++i) ReadConsole();
-  for (int i = 0; i < 16 && parts_.stderr_pipe; ++i) ReadStderr();
+  for (int i = 0; i < 64 && parts_.vmm.console; ++i) ReadConsole();
+  for (int i = 0; i < 16 && parts_.vmm.stderr_pipe; ++i) ReadStderr();
   channel_->Close();
   {
     std::lock_guard lock(mutex_);
@@ -221,14 +221,25 @@ std::optional<MachineExit> QemuMachine::exit() const {
 
 Status QemuMachine::Freeze(Deadline deadline) {
   ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
-                   parts_.qmp->Execute("stop", {}, deadline));
+                   parts_.vmm.qmp->Execute("stop", {}, deadline));
   return {};
 }
 
 Status QemuMachine::Continue(Deadline deadline) {
   ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
-                   parts_.qmp->Execute("cont", {}, deadline));
+                   parts_.vmm.qmp->Execute("cont", {}, deadline));
   return {};
+}
+
+Status QemuMachine::Thaw(Deadline deadline) {
+  ASSIGN_OR_RETURN(const json::value reply, parts_.vmm.qmp->Execute("query-status", {}, deadline));
+  const json::object none;
+  const std::string status =
+      JsonReader(reply.is_object() ? reply.get_object() : none).String("status");
+  // "io-error": a write found no space while nobody watched. It is tried again, and if it fails
+  // again the machine ends with that reason.
+  if (status != "paused" && status != "io-error") return {};
+  return Continue(deadline);
 }
 
 Status QemuMachine::Kill(Deadline deadline) {

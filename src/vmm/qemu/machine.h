@@ -16,16 +16,21 @@
 
 namespace wrenn::vmm {
 
-// What a machine consists of once it runs.
-struct QemuParts {
-  MachineConfig config;
-  os::Process process;
-  std::vector<os::Process> helpers;  // of its user-mode network; they end with it
+// What a server holds of a running VMM.
+struct VmmConnections {
   std::unique_ptr<QmpClient> qmp;
   UniqueFd console;      // connected
   UniqueFd stderr_pipe;  // the reading end
   BoundedLog console_log;
   BoundedLog vmm_log;
+};
+
+// What a machine consists of once it runs.
+struct QemuParts {
+  MachineConfig config;
+  os::Process process;
+  std::vector<os::Process> helpers;  // of its user-mode network; they end with it
+  VmmConnections vmm;
   bool kvm = false;
 };
 
@@ -44,6 +49,9 @@ class QemuMachine final : public Machine {
   Status Continue(Deadline deadline) override;
   Status Kill(Deadline deadline) override;
   uint64_t HostMemoryBytes() const override;
+
+  // Lets the machine run if a server that is gone had frozen it.
+  Status Thaw(Deadline deadline);
 
  private:
   QemuMachine(QemuParts parts, UniqueFd stop);
