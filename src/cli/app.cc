@@ -63,7 +63,6 @@ std::string FullName(const CLI::App& app) {
 std::unique_ptr<CLI::App> BuildApp(Invocation& invocation) {
   auto app = std::make_unique<CLI::App>("Runs untrusted code in microVMs of its own", "wrenn");
   app->require_subcommand(1);
-  app->set_help_all_flag("--help-all", "Help of all commands");
   app->footer(kFooter);
   app->get_formatter()->column_width(34);
   AddRun(*app, invocation);
@@ -92,10 +91,8 @@ std::optional<int> Parse(CLI::App& app, Invocation& invocation, std::vector<std:
   try {
     app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", Innermost(app).help());
-    return kSuccess;
-  } catch (const CLI::CallForAllHelp&) {
-    fmt::print("{}", app.help("", CLI::AppFormatMode::All));
+    const CLI::App& named = Innermost(app);
+    fmt::print("{}", named.help(named.get_parent() ? FullName(*named.get_parent()) : ""));
     return kSuccess;
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr, "wrenn: {}\nSee '{} --help'\n", error.what(), FullName(Innermost(app)));

@@ -47,6 +47,24 @@ Result<int> PrintConsole(const Api& api, const std::string& id, const Options& o
   return kSuccess;
 }
 
+// "disk_ms=0.7 agent_version=0.1.0"
+std::string FormatDetails(const json::object* details) {
+  std::string text;
+  if (!details) return text;
+  for (const auto& [key, value] : *details) {
+    if (!text.empty()) text += " ";
+    text += std::string(key) + "=";
+    if (const double* number = value.if_double()) {
+      text += fmt::format("{:.1f}", *number);
+    } else if (const json::string* word = value.if_string()) {
+      text += std::string(*word);
+    } else {
+      text += json::serialize(value);
+    }
+  }
+  return text;
+}
+
 Result<int> PrintEvents(const Api& api, const std::string& id, const Options& options) {
   ASSIGN_OR_RETURN(json::value answer, api.Call("GET", SandboxTarget(id, "/events")));
   if (!answer.is_array()) return Fail(Code::kInternal, "the server's answer is no list");
@@ -62,10 +80,8 @@ Result<int> PrintEvents(const Api& api, const std::string& id, const Options& op
   for (const json::value& event : events) {
     if (!event.is_object()) continue;
     JsonReader reader(event.get_object());
-    const json::object* details = reader.Object("details");
     table.Add({reader.String("time"), reader.String("kind"), reader.String("phase"),
-               reader.String("message"),
-               details && !details->empty() ? json::serialize(*details) : ""});
+               reader.String("message"), FormatDetails(reader.Object("details"))});
   }
   fmt::print("{}", table.Format());
   return kSuccess;

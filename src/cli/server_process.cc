@@ -56,8 +56,8 @@ Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::strin
   RETURN_IF_ERROR(SetNonBlocking(reading.get()));
 
   os::SpawnOptions options;
-  // The log file is rotated by the server; its output goes there too, for what comes before and what
-  // no logger writes.
+  // The log file is rotated by the server; its output goes there too, for what comes before and
+  // what no logger writes.
   options.argv = {own, "serve", "--ready-fd", "3"};
   if (std::ranges::find(arguments, "--log-file") == arguments.end()) {
     options.argv.insert(options.argv.end(), {"--log-file", log_path});

@@ -3,6 +3,7 @@
 #include "store/store.h"
 #include "template/catalogue.h"
 #include "vmm/qemu/engine.h"
+#include "vmm/qemu/kvm_probe.h"
 
 namespace wrenn::cli::doctor {
 namespace {
@@ -40,32 +41,39 @@ Check CheckQemu(const Result<std::unique_ptr<vmm::Engine>>& engine) {
   return check;
 }
 
-Check CheckKvm(const vmm::EngineInfo& info, bool guest_tried) {
+// `undecided`: KVM may work, but there is no guest yet to find out with.
+Check CheckKvm(const vmm::EngineInfo& info, bool undecided) {
   Check check("kvm");
   check.finding = info.explanation;
   if (info.acceleration == "kvm") {
-    check.consequence =
-        guest_tried ? "sandboxes run at the processor's speed, behind hardware virtualisation"
-                    : "sandboxes will run at the processor's speed if a guest runs too: this is "
-                      "tried with the first template";
+    check.consequence = "sandboxes run at the processor's speed, behind hardware virtualisation";
+    return check;
+  }
+  check.verdict = Verdict::kLimited;
+  if (undecided) {
+    check.consequence = "not known before a guest has been tried, for which a template is needed";
+    check.remedy = "wrenn template build minimal, then wrenn doctor again";
   } else {
-    check.verdict = Verdict::kLimited;
     check.consequence =
-        "sandboxes run by software emulation (TCG): they compute some 10 to 20 times "
-        "slower, and emulation is not a security boundary by QEMU's own policy: run "
-        "nothing hostile here";
+        "sandboxes run by software emulation (TCG): they compute some 10 to 20 times slower, and "
+        "emulation is not a security boundary by QEMU's own policy: run nothing hostile here";
     check.remedy =
-        "a machine with VT-x or AMD-V (nested virtualisation in a cloud VM), /dev/kvm given "
-        "to this user";
+        "a machine with VT-x or AMD-V (or nested virtualisation in a cloud VM), and /dev/kvm open "
+        "to "
+        "this user";
   }
   return check;
 }
 
-Check CheckEngine(const vmm::EngineInfo& info) {
+Check CheckEngine(const vmm::EngineInfo& info, bool undecided) {
   Check check("engine");
+  if (!info.security_boundary) check.verdict = Verdict::kLimited;
+  if (undecided) {
+    check.finding = fmt::format("{}; with kvm or tcg is decided by the first guest", info.name);
+    return check;
+  }
   check.finding = fmt::format("chosen: {} with {}", info.name, info.acceleration);
   check.consequence = info.security_boundary ? "a security boundary" : "no security boundary";
-  if (!info.security_boundary) check.verdict = Verdict::kLimited;
   return check;
 }
 
@@ -80,8 +88,11 @@ std::vector<Check> ProbeEngine(const os::Paths& paths) {
   const auto engine = vmm::MakeQemuEngine(std::move(options));
   std::vector<Check> checks = {CheckQemu(engine)};
   if (engine) {
-    checks.push_back(CheckKvm((*engine)->info(), guest_tried));
-    checks.push_back(CheckEngine((*engine)->info()));
+    const vmm::EngineInfo& info = (*engine)->info();
+    const bool undecided =
+        !guest_tried && info.acceleration != "kvm" && vmm::ProbeKvmDevice().usable;
+    checks.push_back(CheckKvm(info, undecided));
+    checks.push_back(CheckEngine(info, undecided));
   } else {
     Check kvm("kvm");
     kvm.verdict = Verdict::kLimited;
