@@ -1,0 +1,182 @@
+// The QEMU engine with a real guest: the template `minimal` on an overlay.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/io.h"
+#include "net/frame_filter.h"
+#include "net/user_network.h"
+#include "os/process.h"
+#include "tests/component/real_guest.h"
+#include "vmm/bounded_log.h"
+#include "vmm/qemu/engine.h"
+#include "wire/sockets.h"
+
+namespace wrenn::component {
+namespace {
+
+using std::chrono::milliseconds;
+
+using testing::HasSubstr;
+
+using QemuTest = RealGuestTest;
+
+double OwnCpuSeconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+TEST_F(QemuTest, RunsAGuestAndShutsItDownInOrder) {
+  config_.vcpus = 2;
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  EXPECT_EQ(Shell("echo hello from $(nproc)"), "hello from 2\n");
+  EXPECT_EQ(Shell("cat /sys/devices/system/clocksource/clocksource0/current_clocksource"),
+            engine_->info().acceleration == "kvm" ? "kvm-clock\n" : "tsc\n");
+  EXPECT_THAT(Shell("hostname"), HasSubstr(config_.id));
+  EXPECT_GT(machine_->HostMemoryBytes(), uint64_t{32} << 20);
+  EXPECT_FALSE(machine_->exit());
+  EXPECT_EQ(ProcessesOfMachine(), 1);
+
+  (void)Shell("kill -TERM 1");
+  const vmm::MachineExit exit = WaitForExit();
+  EXPECT_EQ(exit.reason, "guest shut down");
+  EXPECT_TRUE(exit.clean);
+  EXPECT_EQ(machine_->HostMemoryBytes(), 0u);
+  EXPECT_EQ(ProcessesOfMachine(), 0);
+  EXPECT_TRUE(os::ListDirectory(config_.runtime_directory)->empty());
+}
+
+TEST_F(QemuTest, FreezesAndContinues) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  ASSERT_TRUE(machine_->Freeze(Patience()));
+  EXPECT_FALSE(client_->Health(Deadline::After(milliseconds(300))));
+  ASSERT_TRUE(machine_->Continue(Patience()));
+  EXPECT_TRUE(client_->Health(Patience()));
+}
+
+TEST_F(QemuTest, IsAdoptedByTheNextServerAndThenKilled) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  (void)Shell("echo kept > /root/note; echo before > /dev/console");
+  const json::object record = machine_->Record();
+  client_.reset();
+  machine_.reset();  // the server goes, the machine stays
+  EXPECT_EQ(ProcessesOfMachine(), 1);
+
+  json::object other_boot = record;
+  other_boot["boot_id"] = "00000000-0000-0000-0000-000000000000";
+  EXPECT_EQ(engine_->Adopt(config_, other_boot).error().code, Code::kNotFound);
+  json::object other_time = record;
+  other_time["start_time"] = record.at("start_time").to_number<int64_t>() + 1;
+  // Such a record's machine is gone, and its sockets are removed; so on a copy of the folder's
+  // name.
+  vmm::MachineConfig elsewhere = config_;
+  elsewhere.runtime_directory = config_.directory + "/elsewhere";
+  EXPECT_EQ(engine_->Adopt(elsewhere, other_time).error().code, Code::kNotFound);
+  EXPECT_EQ(ProcessesOfMachine(), 1);
+
+  auto adopted = engine_->Adopt(config_, record);
+  ASSERT_TRUE(adopted) << adopted.error().ToString();
+  machine_ = std::move(*adopted);
+  EXPECT_EQ(machine_->Record().at("pid"), record.at("pid"));
+  ASSERT_NO_FATAL_FAILURE(WaitForAgent());
+  EXPECT_EQ(Shell("cat /root/note; echo after > /dev/console"), "kept\n");
+  ASSERT_TRUE(machine_->Kill(Patience()));
+  EXPECT_EQ(machine_->exit()->reason, "killed");
+  EXPECT_THAT(Console(), HasSubstr("after"));
+  client_.reset();
+  machine_.reset();
+  EXPECT_EQ(engine_->Adopt(config_, record).error().code, Code::kNotFound);
+  EXPECT_TRUE(engine_->Reap(config_, record));
+}
+
+TEST_F(QemuTest, TellsThatItsProcessWasKilled) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  ::kill(static_cast<pid_t>(machine_->Record().at("pid").to_number<int64_t>()), SIGKILL);
+  const vmm::MachineExit exit = WaitForExit();
+  EXPECT_THAT(exit.reason, HasSubstr("VMM killed by signal 9"));
+  EXPECT_FALSE(exit.clean);
+}
+
+TEST_F(QemuTest, AFloodedConsoleIsCheapAndBounded) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  const double before = OwnCpuSeconds();
+  (void)Shell(
+      "timeout 5 yes 'a line of nonsense' > /dev/console; echo flood is over > /dev/console");
+  EXPECT_LT(OwnCpuSeconds() - before, 2.5);
+  EXPECT_LE(Console().size(), vmm::BoundedLog::kLimit);
+  EXPECT_EQ(Shell("echo well"), "well\n");
+}
+
+TEST_F(QemuTest, TellsThatTheGuestCrashed) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  // The answer is lost with the guest.
+  (void)Shell("echo c > /proc/sysrq-trigger");
+  const vmm::MachineExit exit = WaitForExit();
+  EXPECT_THAT(exit.reason, HasSubstr("guest crashed: Kernel panic"));
+  EXPECT_FALSE(exit.clean);
+}
+
+TEST_F(QemuTest, AFailedStartSaysWhyAndLeavesNothing) {
+  config_.kernel = "/nowhere/vmlinux";
+  auto machine = engine_->Boot(config_, Patience());
+  ASSERT_FALSE(machine);
+  EXPECT_THAT(machine.error().message, HasSubstr("the VMM did not start"));
+  EXPECT_THAT(machine.error().detail, HasSubstr("/nowhere/vmlinux"));
+  EXPECT_EQ(ProcessesOfMachine(), 0);
+  EXPECT_TRUE(os::ListDirectory(config_.runtime_directory)->empty());
+}
+
+TEST_F(QemuTest, HasNoNetworkUnlessAsked) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  EXPECT_EQ(Shell("ls /sys/class/net"), "lo\n");
+}
+
+TEST_F(QemuTest, UserNetworkDoesNotReachTheHost) {
+  if (auto usable = net::CheckUserNetwork(); !usable) GTEST_SKIP() << usable.error().message;
+  auto listener = wire::ListenTcp("0.0.0.0", 0);
+  ASSERT_TRUE(listener);
+  const uint16_t port = *wire::LocalPort(listener->get());
+  config_.user_network = true;
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  EXPECT_THAT(Shell("cat /etc/resolv.conf"), HasSubstr(net::kGuestGateway));
+  EXPECT_THAT(Shell("ip addr show dev eth0"), HasSubstr(net::kGuestAddress));
+  std::string addresses = net::kGuestGateway;
+  for (const net::Address4 own : net::HostAddresses()) {
+    in_addr number{htonl(own)};
+    char text[INET_ADDRSTRLEN];
+    if (own >> 24 != 127) addresses += std::string(" ") + ::inet_ntop(AF_INET, &number, text, 16);
+  }
+  (void)Shell(fmt::format("for a in {}; do nc -w 2 $a {} < /dev/null; done", addresses, port));
+  EXPECT_FALSE(WaitReady(listener->get(), POLLIN, Deadline::After(milliseconds(0))));
+
+  // The network's processes are known, and gone with the machine.
+  const json::array helpers = machine_->Record().at("helpers").as_array();
+  ASSERT_EQ(helpers.size(), 2u);
+  ASSERT_TRUE(machine_->Kill(Patience()));
+  for (const json::value& helper : helpers) {
+    const auto gone = os::Process::Open(static_cast<pid_t>(helper.at("pid").to_number<int64_t>()),
+                                        helper.at("start_time").to_number<uint64_t>());
+    EXPECT_FALSE(gone);
+  }
+}
+
+TEST(QemuEngineTest, SaysWhatIsMissing) {
+  vmm::QemuOptions options;
+  options.binary = "qemu-system-of-nowhere";
+  auto engine = vmm::MakeQemuEngine(options);
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, Code::kFailedPrecondition);
+  EXPECT_THAT(engine.error().message, HasSubstr("qemu-system-x86"));
+  options = {};
+  options.acceleration = "hvf";
+  EXPECT_FALSE(vmm::MakeQemuEngine(options));
+}
+
+}  // namespace
+}  // namespace wrenn::component

@@ -1,0 +1,50 @@
+// What tests with a real guest need: the template `minimal`, built once, and machines made of it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agent/client.h"
+#include "os/files.h"
+#include "template/catalogue.h"
+#include "vmm/machine.h"
+
+namespace wrenn::component {
+
+// How long anything may take on a busy machine under emulation.
+inline Deadline Patience() { return Deadline::After(std::chrono::minutes(3)); }
+
+// The files of `minimal`, built at the first call of the first test program. An error where it
+// cannot be built; the tests are skipped then.
+const Result<template_::Resolved>& MinimalTemplate();
+
+// A folder with an overlay, and the configuration of a machine on it.
+class RealGuestTest : public testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  // Boots config_ and waits for the agent; a fatal failure otherwise.
+  void Boot();
+  // Waits until the agent has answered the step after the boot.
+  void WaitForAgent();
+  // What a shell command in the guest, run by root, writes to stdout.
+  std::string Shell(const std::string& script);
+  // Waits for the end of the machine.
+  vmm::MachineExit WaitForExit();
+  // The console so far.
+  std::string Console() const;
+  // What runs on this host with the machine's name among its arguments.
+  int ProcessesOfMachine() const;
+
+  std::unique_ptr<vmm::Engine> engine_;
+  std::optional<os::TemporaryDirectory> directory_;
+  vmm::MachineConfig config_;
+  std::unique_ptr<vmm::Machine> machine_;
+  std::unique_ptr<agent::Client> client_;
+};
+
+}  // namespace wrenn::component
