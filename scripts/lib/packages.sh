@@ -29,8 +29,9 @@ test_packages=(
 # missing_packages NAME...: those of them that are not installed, one a line.
 missing_packages() {
   local installed
+  # dpkg-query fails when it does not know one of them, which is just what is asked here.
   installed=$(dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' "$@" 2>/dev/null |
-              sed -n 's/^ii *|//p')
+              sed -n 's/^ii *|//p') || true
   grep -vxF -f <(printf '%s\n' "$installed") <(printf '%s\n' "$@") || true
 }
 
@@ -42,7 +43,7 @@ install_packages() {
   if [[ " ${names[*]} " == *" g++ "* ]]; then
     local installed
     installed=$(dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' 'libboost1.8*-dev' 2>/dev/null |
-                sed -n 's/^ii *|//p' | head -1)
+                sed -n 's/^ii *|//p' | head -1) || true
     names+=("${installed:-$boost}")
   fi
   mapfile -t missing < <(missing_packages "${names[@]}")
