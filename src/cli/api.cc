@@ -148,9 +148,10 @@ std::optional<Error> Api::ErrorOf(wire::HttpClient& http, Deadline deadline) con
   if (status < 300) return std::nullopt;
   const auto body = http.body().ReadAll(kMaxErrorBody, deadline);
   Error error = api::ParseErrorBody(status, body ? *body : std::string());
-  if (status == 401) {
-    error.message += key_.empty() ? ": set WRENN_API_KEY, or WRENN_ROOT to the server's root"
-                                  : ": see WRENN_API_KEY, and 'wrenn key create'";
+  if (status == 401 && key_.empty()) {
+    error.message = "the server asks for an API key: set WRENN_API_KEY, or WRENN_ROOT to its root";
+  } else if (status == 401) {
+    error.message += ": see WRENN_API_KEY, and 'wrenn key create'";
   }
   return error;
 }

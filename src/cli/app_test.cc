@@ -74,7 +74,8 @@ TEST(Parse, OptionsWithLists) {
 
 TEST(Parse, WrongCommandLinesAreUsageErrors) {
   for (const Words& words :
-       {Words{}, Words{"nonsense"}, Words{"exec"}, Words{"ls", "--nonsense"},
+       {Words{}, Words{"nonsense"}, Words{"exec"}, Words{"exec", "sb-1"}, Words{"run", "--keep"},
+        Words{"rm"}, Words{"stop", "x", "--all"}, Words{"ls", "--nonsense"},
         Words{"create", "--vcpus", "x"}, Words{"create", "--vcpus", "0"},
         Words{"create", "--timeout", "-1"}, Words{"template"}, Words{"cp", "a"},
         Words{"completion", "tcsh"}, Words{"template", "build", "x", "--packages", "/no/such"}}) {

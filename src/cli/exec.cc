@@ -44,10 +44,6 @@ Result<int> ExecDetached(const Api& api, const std::string& id, const ProcessOpt
 }
 
 Result<int> Exec(const Options& options, const std::vector<std::string>& command) {
-  if (command.empty()) {
-    return Fail(Code::kInvalidArgument, "which program? wrenn exec {} -- PROGRAM [ARGUMENT...]",
-                options.id);
-  }
   ASSIGN_OR_RETURN(ProcessOptions process, MakeProcessOptions(options.process, command));
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
   ASSIGN_OR_RETURN(const std::string id, ResolveId(api, options.id));
@@ -84,6 +80,7 @@ void AddExec(CLI::App& app, Invocation& invocation) {
       "  wrenn exec -it sb-4k2 -- top\n"
       "  wrenn exec -d --cwd /srv sb-4k2 -- python3 -m http.server");
   command->callback([&invocation, options] {
+    if (invocation.command.empty()) throw CLI::RequiredError("PROGRAM");
     invocation.failure_code = kOwnFailure;
     invocation.run = [options, &invocation] { return Exec(*options, invocation.command); };
   });

@@ -22,12 +22,6 @@ struct Options {
 // The ids that are meant, each once. With `force`, what is not there is left out instead of an
 // error.
 Result<std::vector<std::string>> Targets(const Api& api, const Options& options, bool ended_too) {
-  if (options.all && !options.ids.empty()) {
-    return Fail(Code::kInvalidArgument, "give ids or --all, not both");
-  }
-  if (!options.all && options.ids.empty()) {
-    return Fail(Code::kInvalidArgument, "which sandbox? Give its id (wrenn ls), or --all");
-  }
   ASSIGN_OR_RETURN(const auto sandboxes, ListSandboxes(api));
   std::set<std::string> ids;
   if (options.all) {
@@ -67,8 +61,14 @@ Result<int> Stop(const Options& options) {
   return failed == 0 ? kSuccess : kFailure;
 }
 
-void AddIds(CLI::App& command, Options& options) {
-  command.add_option("ID", options.ids, "Sandboxes, or the beginnings of their ids");
+void AddIds(CLI::App& command, Options& options, const char* all) {
+  auto* ids = command.add_option("ID", options.ids, "Sandboxes, or the beginnings of their ids");
+  command.add_flag("--all", options.all, all)->excludes(ids);
+}
+
+// A usage error unless it is said which sandboxes are meant.
+void RequireTargets(const Options& options) {
+  if (!options.all && options.ids.empty()) throw CLI::RequiredError("ID or --all");
 }
 
 }  // namespace
@@ -76,30 +76,32 @@ void AddIds(CLI::App& command, Options& options) {
 void AddStop(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("stop", "Stop sandboxes in order; their records stay");
   auto options = std::make_shared<Options>();
-  AddIds(*command, *options);
-  command->add_flag("--all", options->all, "All that run");
+  AddIds(*command, *options, "All that run");
   command->footer(
       "The guest shuts down by itself, and is ended after a while if it does not. 'wrenn logs' "
       "and\n"
       "'wrenn ls --all' still show it, until 'wrenn rm'.\n\n"
       "Examples:\n"
       "  wrenn stop sb-4k2");
-  command->callback(
-      [&invocation, options] { invocation.run = [options] { return Stop(*options); }; });
+  command->callback([&invocation, options] {
+    RequireTargets(*options);
+    invocation.run = [options] { return Stop(*options); };
+  });
 }
 
 void AddRm(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("rm", "End sandboxes at once and remove all of them");
   auto options = std::make_shared<Options>();
-  AddIds(*command, *options);
-  command->add_flag("--all", options->all, "All sandboxes, running or not");
+  AddIds(*command, *options, "All sandboxes, running or not");
   command->add_flag("-f,--force", options->force, "No error for one that does not exist");
   command->footer(
       "Examples:\n"
       "  wrenn rm sb-4k2 sb-9xt\n"
       "  wrenn rm --all");
-  command->callback(
-      [&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
+  command->callback([&invocation, options] {
+    RequireTargets(*options);
+    invocation.run = [options] { return Remove(*options); };
+  });
 }
 
 }  // namespace wrenn::cli

@@ -122,9 +122,6 @@ Result<int> RunIn(const Api& api, const OwnedSandbox& sandbox, const Options& op
 }
 
 Result<int> Run(const Options& options, const std::vector<std::string>& command) {
-  if (command.empty()) {
-    return Fail(Code::kInvalidArgument, "which program? wrenn run -- PROGRAM [ARGUMENT...]");
-  }
   if (options.keep && options.remove)
     return Fail(Code::kInvalidArgument, "--rm or --keep, not both");
   ASSIGN_OR_RETURN(Api api, Api::FromEnvironment());
@@ -182,6 +179,7 @@ void AddRun(CLI::App& app, Invocation& invocation) {
       "  wrenn run --template minimal -- cat /etc/os-release\n"
       "  wrenn run --keep --egress -- sh -c 'curl -s https://example.org | wc -c'");
   command->callback([&invocation, options] {
+    if (invocation.command.empty()) throw CLI::RequiredError("PROGRAM");
     invocation.failure_code = kOwnFailure;
     invocation.run = [options, &invocation] { return Run(*options, invocation.command); };
   });
