@@ -103,8 +103,10 @@ TEST_F(ExecTest, BackgroundCommandsAreListedSignalledAndKilled) {
   EXPECT_EQ(list.at(0).at("tag"), "bg");
   EXPECT_EQ(list.at(0).at("cmd"), "/bin/sh");
   EXPECT_EQ(Post("/processes/bg/signal", {{"signal", "NOPE"}}).status, 400);
-  EXPECT_EQ(Post("/processes/bg/signal", {{"signal", "SIGTERM"}}).status, 204);
   const Deadline limit = Soon();
+  while (ReadFile(folder_ + "/in").value_or("") != "given" && !limit.HasPassed()) {
+  }
+  EXPECT_EQ(Post("/processes/bg/signal", {{"signal", "SIGTERM"}}).status, 204);
   while (!Call("GET", sandbox_ + "/processes").Json().as_array().empty() && !limit.HasPassed()) {
   }
   EXPECT_EQ(Call("DELETE", sandbox_ + "/processes/" + pid).status, 404);
