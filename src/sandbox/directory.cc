@@ -20,9 +20,12 @@ Result<std::shared_ptr<Sandbox>> Directory::Find(const std::string& tenant, cons
 Result<std::shared_ptr<Sandbox>> Directory::FindAny(const std::string& id) {
   if (!IsId("sb", id)) return Fail(Code::kNotFound, "no such sandbox: '{}' is not an id", id);
   std::lock_guard lock(mutex_);
-  if (const auto live = live_.find(id); live != live_.end()) return live->second;
+  if (const auto live = live_.find(id); live != live_.end() && !live->second->IsRemoved()) {
+    return live->second;
+  }
+  // Its executor may hold a removed one a little longer; for everybody else it is gone.
   std::weak_ptr<Sandbox>& slot = loaded_[id];
-  if (auto sandbox = slot.lock()) return sandbox;
+  if (auto sandbox = slot.lock(); sandbox && !sandbox->IsRemoved()) return sandbox;
   std::erase_if(loaded_, [&](const auto& entry) { return entry.second.expired(); });
   ASSIGN_OR_RETURN(store::SandboxRecord record, services_.store.GetSandbox(id));
   ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));
