@@ -118,6 +118,7 @@ Result<UniqueFd> Api::ConnectSocket() const {
   Error last{Code::kUnavailable, "the host has no address", {}};
   for (const std::string& address : addresses) {
     auto connected = wire::ConnectTcp(address, endpoint_.port, Deadline::After(kConnectLimit));
+    if (connected && interrupter_) RETURN_IF_ERROR(interrupter_->Add(connected->get()));
     if (connected) return connected;
     last = std::move(connected.error());
   }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "cli/interrupter.h"
 #include "wire/http_client.h"
 
 namespace wrenn::cli {
@@ -40,6 +41,11 @@ class Api {
 
   const Endpoint& endpoint() const { return endpoint_; }
 
+  // From now on connections are under its control; null: they are not.
+  void set_interrupter(std::shared_ptr<Interrupter> interrupter) {
+    interrupter_ = std::move(interrupter);
+  }
+
   // A request with a JSON body, or none, and the answer's JSON; null for an empty answer.
   Result<json::value> Call(std::string_view method, std::string_view target,
                            const json::object* body = nullptr,
@@ -58,6 +64,7 @@ class Api {
  private:
   Endpoint endpoint_;
   std::string key_;
+  std::shared_ptr<Interrupter> interrupter_;
 };
 
 // "/v1/sandboxes/ID" and what follows it.

@@ -1,5 +1,6 @@
 // wrenn cp: files and folders to and from a sandbox.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "cli/invocation.h"
 #include "cli/local_file.h"
 #include "cli/sandbox_view.h"
+#include "cli/signals.h"
 #include "cli/tar_unpack.h"
 #include "cli/transfer.h"
 #include "os/files.h"
@@ -21,6 +23,9 @@ namespace wrenn::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What an interrupted copy may take to end in order.
+constexpr std::chrono::seconds kInterruptLimit{3};
 
 struct Options {
   std::string source;
@@ -142,12 +147,25 @@ Result<int> Cp(const Options& options) {
                 source.is_local() ? "neither is in a sandbox: one must be ID:PATH"
                                   : "both are in sandboxes: copy through a local file or a pipe");
   }
-  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
+  ASSIGN_OR_RETURN(Api api, Api::FromEnvironment());
   Copy copy{api, {}, options.user};
   ASSIGN_OR_RETURN(copy.sandbox,
                    ResolveId(api, source.is_local() ? target.sandbox : source.sandbox));
+  const auto interrupter = std::make_shared<Interrupter>();
+  api.set_interrupter(interrupter);
+  ASSIGN_OR_RETURN(SignalSource signals, SignalSource::Take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
+  ASSIGN_OR_RETURN(UniqueFd stop, MakeEventFd());
+  const int stop_fd = stop.get();
+  SignalWatch watch(signals, std::move(stop), [&] {
+    interrupter->Interrupt();
+    // The copy ends in order and removes what is half-made, unless it waits for our own stdin or
+    // stdout.
+    if (!WaitReady(stop_fd, POLLIN, Deadline::After(kInterruptLimit)))
+      ::_exit(kSignalBase + SIGINT);
+  });
   const Status done =
       source.is_local() ? CopyUp(copy, source, target.path) : CopyDown(copy, source.path, target);
+  if (const int signal = watch.Finish(); signal != 0 && !done) return kSignalBase + signal;
   if (!done) return Fail(done.error());
   return kSuccess;
 }

@@ -60,7 +60,9 @@ class GuestProcess {
   void Abandon() { stream_->Shutdown(); }
 
  private:
-  GuestProcess(const Api& api, std::string sandbox) : api_(api), sandbox_(std::move(sandbox)) {}
+  GuestProcess(const Api& api, std::string sandbox) : api_(api), sandbox_(std::move(sandbox)) {
+    api_.set_interrupter(nullptr);  // a signal can be sent after an interruption, too
+  }
   Result<std::optional<ProcessOutput>> Decode(const api::WebSocketMessage& message);
 
   Api api_;

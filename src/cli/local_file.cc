@@ -40,7 +40,9 @@ Result<LocalFile> LocalFile::Create(const std::string& path, unsigned mode) {
     }
     wanted = info.st_mode & 07777;
   }
-  std::string temporary = target + ".XXXXXX";
+  const size_t name = target.rfind('/') + 1;  // 0 without a slash
+  std::string temporary =
+      fmt::format("{}.{}.wrenn-XXXXXX", target.substr(0, name), target.substr(name));
   UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) return Fail(ErrnoError("cannot write '" + path + "'"));
   LocalFile file(std::move(fd), std::move(target), std::move(temporary));
