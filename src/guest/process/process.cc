@@ -24,8 +24,13 @@ constexpr size_t kPipeChunk = 32 << 10;
 constexpr size_t kTerminalChunk = 16 << 10;
 // How long what a program left behind may keep the output of the exited program open.
 constexpr Deadline::Duration kLinger{1000};
+// A program that writes in small pieces would have each of them sent on its own, since the agent wakes
+// up first. So after a read that did not find a whole chunk the next one is this much later.
+constexpr Deadline::Duration kPace{2};
 // How long the begin of a character waits for its rest.
 constexpr Deadline::Duration kHold{20};
+
+size_t ChunkOf(Stream stream) { return stream == Stream::kPty ? kTerminalChunk : kPipeChunk; }
 
 struct Pipe {
   UniqueFd read;
@@ -266,8 +271,10 @@ void Process::ReadUntilEnd(int stop) {
 void Process::ReadSomething(int stop, Deadline& linger) {
   std::vector<pollfd> entries;
   Deadline wake = Deadline::Earlier(linger, late_ ? Deadline::Never() : options_.deadline);
+  const bool pacing = !exited_ && !next_read_.HasPassed();
+  if (pacing) wake = Deadline::Earlier(wake, next_read_);
   for (const Output& output : outputs_) {
-    entries.push_back({output.fd.get(), POLLIN, 0});
+    entries.push_back({pacing ? -1 : output.fd.get(), POLLIN, 0});
     if (!output.held.empty()) wake = Deadline::Earlier(wake, Deadline::After(kHold));
   }
   entries.push_back({exited_ ? -1 : child_->exit_event(), POLLIN, 0});
@@ -281,18 +288,22 @@ void Process::ReadSomething(int stop, Deadline& linger) {
     stopping_ = true;
     Kill();
   }
+  if (pacing) return;
+  bool full = false;
   auto entry = entries.begin();
   for (auto output = outputs_.begin(); output != outputs_.end(); ++entry) {
     std::string data;
     const bool open = !entry->revents || ReadOnce(*output, data);
+    if (!entry->revents && linger.HasPassed()) output->owed = 0;
+    full = full || data.size() + output->held.size() == ChunkOf(output->stream);
     if (entry->revents || !output->held.empty()) Take(*output, std::move(data));
     output = open ? std::next(output) : outputs_.erase(output);
   }
+  if (!full) next_read_ = Deadline::After(kPace);
 }
 
 bool Process::ReadOnce(Output& output, std::string& data) const {
-  const size_t limit = output.stream == Stream::kPty ? kTerminalChunk : kPipeChunk;
-  data.resize(limit - output.held.size());
+  data.resize(ChunkOf(output.stream) - output.held.size());
   const ssize_t got = ::read(output.fd.get(), data.data(), data.size());
   const int error = errno;
   const bool full = got == static_cast<ssize_t>(data.size());

@@ -94,6 +94,7 @@ class Process : public std::enable_shared_from_this<Process> {
   bool exited_ = false;        // likewise, as all up to the mutex
   bool stopping_ = false;
   bool late_ = false;  // killed at its deadline
+  Deadline next_read_ = Deadline::At({});  // see kPace
 
   std::mutex mutex_;
   std::list<std::shared_ptr<Subscription>> subscriptions_;
