@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using namespace std::string_literals;
 
-Deadline Soon() { return Deadline::After(seconds(20)); }
+Deadline Soon() { return Deadline::After(seconds(60)); }
 
 // --- Heads ---
 

@@ -156,7 +156,7 @@ TEST(MuxTest, RefusedPortFailsWithTheReason) {
   Guest guest;
   auto mux = guest.Connect();
   ASSERT_TRUE(mux);
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 500; ++i) {
     auto stream = (*mux)->Connect(8080, Soon());
     ASSERT_FALSE(stream);
     ASSERT_EQ(stream.error().code, Code::kUnavailable);

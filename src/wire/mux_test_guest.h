@@ -34,7 +34,7 @@ inline constexpr uint16_t kCountPort = 20;
 // Says "hello", ends, and reads on to the end.
 inline constexpr uint16_t kHelloPort = 21;
 
-inline Deadline Soon() { return Deadline::After(seconds(20)); }
+inline Deadline Soon() { return Deadline::After(seconds(60)); }
 
 // FNV-1a, to compare streams of any length.
 class Checksum {
@@ -131,7 +131,7 @@ class Services {
   // Waits until no service has a connection any more.
   bool WaitNoneOpen() {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, seconds(20), [&] { return held_.empty(); });
+    return changed_.wait_for(lock, seconds(60), [&] { return held_.empty(); });
   }
   uint64_t flooded() const { return flooded_; }
 
