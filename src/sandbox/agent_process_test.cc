@@ -47,8 +47,8 @@ class ProcessMachine final : public vmm::Machine {
   Status Freeze(Deadline) override { return {}; }
   Status Continue(Deadline) override { return {}; }
   Status Kill(Deadline deadline) override {
-    RETURN_IF_ERROR(process_.Signal(SIGKILL));
     std::unique_lock lock(mutex_);
+    RETURN_IF_ERROR(process_.Signal(SIGKILL));
     if (ended_.wait_until(lock, deadline.when(), [this] { return exit_.has_value(); })) return {};
     return Fail(Code::kDeadlineExceeded, "the agent has not ended in time");
   }
@@ -60,10 +60,10 @@ class ProcessMachine final : public vmm::Machine {
     while (::poll(entries, 2, -1) < 0) {
     }
     if (entries[1].revents == 0) return;
-    const auto status = process_.Wait(Deadline::Never());
     std::function<void(const vmm::MachineExit&)> callback;
     {
       std::lock_guard lock(mutex_);
+      const auto status = process_.Wait(Deadline::Never());  // has ended
       exit_ = vmm::MachineExit{status ? status->ToString() : "ended", false};
       callback = std::exchange(callback_, nullptr);
     }
@@ -84,7 +84,9 @@ class ProcessMachine final : public vmm::Machine {
 
 class ProcessEngine final : public vmm::Engine {
  public:
-  explicit ProcessEngine(std::string program) : program_(std::move(program)) {}
+  explicit ProcessEngine(std::string program) : program_(std::move(program)) {
+    info_.name = "process";
+  }
   const vmm::EngineInfo& info() const override { return info_; }
 
   Result<std::unique_ptr<vmm::Machine>> Boot(const vmm::MachineConfig&,
@@ -134,7 +136,7 @@ class ProcessEngine final : public vmm::Engine {
   }
 
   const std::string program_;
-  vmm::EngineInfo info_{.name = "process"};
+  vmm::EngineInfo info_;
 };
 
 class AgentProcessTest : public ManagerFixture {

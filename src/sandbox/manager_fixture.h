@@ -105,7 +105,7 @@ class ManagerFixture : public ::testing::Test {
 
   store::SandboxRecord Stored(const std::string& id) {
     const auto record = real_store_->GetSandbox(id);
-    return record ? *record : store::SandboxRecord{.id = "none: " + record.error().message};
+    return record ? *record : store::SandboxRecord();
   }
 
   // Waits until the sandbox has this state in the store.

@@ -68,6 +68,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Result<store::SandboxRecord> SetTimeout(int64_t timeout_sec);
   // Tries to store what IsUnsaved().
   void Save();
+  // Whether Destroy() has done its work: nothing of it is left, its record included.
+  bool IsRemoved() const;
 
  private:
   class HeldLease;
@@ -108,7 +110,6 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // After an effect: the record changes whether it can be stored or not; see IsUnsaved().
   Status RecordFact(const Change& change);
   store::EventRecord MakeEvent(const Change& change) const;
-  bool IsRemoved() const;
   store::SandboxState state() const;
   void SetClosing(bool closing);
   bool HoldsMachine() const;
@@ -126,8 +127,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   mutable std::mutex mutex_;  // guards what follows
   store::SandboxRecord record_;
-  std::optional<store::EventRecord>
-      unsaved_;  // the journal line of a record that is not stored yet
+  // The journal line of a record that is not stored yet.
+  std::optional<store::EventRecord> unsaved_;
   std::shared_ptr<vmm::Machine> machine_;
   std::shared_ptr<agent::Client> client_;
   std::shared_ptr<ExitSignal> exit_;

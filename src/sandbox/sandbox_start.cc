@@ -7,10 +7,13 @@
 namespace wrenn::sandbox {
 namespace {
 
+using std::chrono::milliseconds;
 using store::SandboxState;
 
 // Of the console, in errors and journal lines.
 constexpr size_t kConsoleTail = 2000;
+// How long after its channel has broken a machine's end may be noticed.
+constexpr milliseconds kExitLag{2'000};
 
 Amount AmountOf(const store::SandboxRecord& record) {
   return {1, record.vcpus, record.memory_mb, record.disk_mb};
@@ -190,16 +193,22 @@ vmm::MachineConfig Sandbox::Configuration() const {
 // What kept it from starting, in words for the one who asked; the console's end goes into the
 // detail.
 Error Sandbox::ExplainFailure(const Error& error) {
-  std::optional<vmm::MachineExit> exit;
+  std::shared_ptr<ExitSignal> signal;
   bool interrupted = false;
   {
     std::lock_guard lock(mutex_);
-    if (exit_) exit = exit_->Get();
+    signal = exit_;
     interrupted = interrupted_;
   }
   if (services_.closing) return {Code::kUnavailable, "the server is shutting down", {}};
   if (interrupted) return {Code::kAborted, "the sandbox was removed while it started", {}};
 
+  std::optional<vmm::MachineExit> exit;
+  if (signal) {
+    // A broken channel is often the first that is seen of a machine's end.
+    const bool broken = error.code == Code::kUnavailable;
+    exit = signal->Wait(Deadline::After(broken ? kExitLag : milliseconds(0)));
+  }
   Error explained{CodeForCaller(error.code), error.message, error.detail};
   if (exit) {
     explained.code = Code::kInternal;

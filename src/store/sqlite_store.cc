@@ -266,7 +266,8 @@ class SqliteStore final : public Store {
 
   Result<std::vector<TemplateRecord>> ListAllTemplates() override {
     return db_->Read([&] {
-      Query query(db_->Prepare("SELECT " TEMPLATE_COLUMNS " FROM templates ORDER BY created_at, id"));
+      Query query(
+          db_->Prepare("SELECT " TEMPLATE_COLUMNS " FROM templates ORDER BY created_at, id"));
       return ReadAll(query, ReadTemplate);
     });
   }
