@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // What an interrupted copy may take to end in order.
-constexpr std::chrono::seconds kInterruptLimit{3};
+constexpr std::chrono::milliseconds kInterruptLimit{10'000};
 
 struct Options {
   std::string source;
@@ -159,9 +159,10 @@ Result<int> Cp(const Options& options) {
   SignalWatch watch(signals, std::move(stop), [&] {
     interrupter->Interrupt();
     // The copy ends in order and removes what is half-made, unless it waits for our own stdin or
-    // stdout.
-    if (!WaitReady(stop_fd, POLLIN, Deadline::After(kInterruptLimit)))
-      ::_exit(kSignalBase + SIGINT);
+    // stdout, or the user for nothing more.
+    pollfd entries[2] = {{stop_fd, POLLIN, 0}, {signals.fd(), POLLIN, 0}};
+    const int ready = ::poll(entries, 2, static_cast<int>(kInterruptLimit.count()));
+    if (ready <= 0 || !entries[0].revents) ::_exit(kSignalBase + SIGINT);
   });
   const Status done =
       source.is_local() ? CopyUp(copy, source, target.path) : CopyDown(copy, source.path, target);
