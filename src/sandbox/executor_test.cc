@@ -13,9 +13,22 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// A pool that is stopped before it goes: a task that is just ending may hold the last reference to
+// it.
+class StoppedPool {
+ public:
+  explicit StoppedPool(int threads) : pool_(std::make_shared<WorkerPool>(threads)) {}
+  ~StoppedPool() { pool_->Stop(); }
+  const std::shared_ptr<WorkerPool>& get() const { return pool_; }
+  WorkerPool* operator->() const { return pool_.get(); }
+
+ private:
+  const std::shared_ptr<WorkerPool> pool_;
+};
+
 TEST(ExecutorTest, RunsTasksOfOneExecutorOneAtATimeInOrder) {
-  auto pool = std::make_shared<WorkerPool>(4);
-  auto executor = std::make_shared<Executor>(pool);
+  const StoppedPool pool(4);
+  auto executor = std::make_shared<Executor>(pool.get());
   std::atomic<int> inside = 0;
   std::vector<int> order;  // unguarded: the executor is the guard
   for (int i = 0; i < 200; ++i) {
@@ -31,9 +44,9 @@ TEST(ExecutorTest, RunsTasksOfOneExecutorOneAtATimeInOrder) {
 }
 
 TEST(ExecutorTest, ExecutorsDoNotWaitForEachOther) {
-  auto pool = std::make_shared<WorkerPool>(2);
-  auto first = std::make_shared<Executor>(pool);
-  auto second = std::make_shared<Executor>(pool);
+  const StoppedPool pool(2);
+  auto first = std::make_shared<Executor>(pool.get());
+  auto second = std::make_shared<Executor>(pool.get());
   std::promise<void> release;
   auto released = release.get_future();
   first->Post([&] { released.wait(); });
@@ -43,8 +56,8 @@ TEST(ExecutorTest, ExecutorsDoNotWaitForEachOther) {
 }
 
 TEST(ExecutorTest, CallAnswersValuesErrorsAndExceptions) {
-  auto pool = std::make_shared<WorkerPool>(1);
-  auto executor = std::make_shared<Executor>(pool);
+  const StoppedPool pool(1);
+  auto executor = std::make_shared<Executor>(pool.get());
   EXPECT_EQ(executor->Call([]() -> Result<int> { return 7; }).value(), 7);
   EXPECT_EQ(executor->Call([]() -> Status { return Fail(Code::kAborted, "no"); }).error().code,
             Code::kAborted);
@@ -54,8 +67,8 @@ TEST(ExecutorTest, CallAnswersValuesErrorsAndExceptions) {
 }
 
 TEST(ExecutorTest, StoppingFinishesWhatWasTakenAndRefusesTheRest) {
-  auto pool = std::make_shared<WorkerPool>(1);
-  auto executor = std::make_shared<Executor>(pool);
+  const StoppedPool pool(1);
+  auto executor = std::make_shared<Executor>(pool.get());
   std::promise<void> begun;
   std::promise<void> release;
   auto released = release.get_future();

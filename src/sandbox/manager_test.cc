@@ -80,8 +80,6 @@ TEST_F(ManagerTest, WhatCannotBeMadeChangesNothing) {
 }
 
 TEST_F(ManagerTest, AFailureAtAnyStepOfTheStartLeavesNothing) {
-  config_.boot_limit = milliseconds(300);
-  StartManager();
   const auto full = [](const std::string& wanted, SandboxState state) {
     return [=](const std::string& call, SandboxState now) -> std::optional<Error> {
       if (call != wanted || now != state) return std::nullopt;
@@ -103,8 +101,6 @@ TEST_F(ManagerTest, AFailureAtAnyStepOfTheStartLeavesNothing) {
        "the VMM cannot be started"},
       {"exit", [&] { engine_->Set({.ends_at_once = true}); }, Code::kInternal,
        "guest panic: no init found"},
-      {"agent", [&] { engine_->Set({.agent_is_silent = true}); }, Code::kDeadlineExceeded,
-       "did not answer"},
       {"init", [&] { engine_->Set({.init_fails = true}); }, Code::kInternal,
        "as the test wants it"},
       {"result", [&] { store_->Set(full("update", SandboxState::kRunning)); },
@@ -124,6 +120,17 @@ TEST_F(ManagerTest, AFailureAtAnyStepOfTheStartLeavesNothing) {
     ASSERT_TRUE(WriteFileAtomically(image_, std::string(1 << 20, 'i')));
   }
   EXPECT_NE(Create(), "");
+}
+
+TEST_F(ManagerTest, AGuestThatDoesNotAnswerIsGivenUp) {
+  config_.boot_limit = milliseconds(300);
+  StartManager();
+  engine_->Set({.agent_is_silent = true});
+  const auto made = manager_->Create(kTenant, {});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, Code::kDeadlineExceeded) << made.error().ToString();
+  EXPECT_THAT(made.error().message, HasSubstr("did not answer"));
+  ExpectNothingLeft();
 }
 
 TEST_F(ManagerTest, AFailedStartTellsWhatTheConsoleSaid) {

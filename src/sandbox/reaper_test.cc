@@ -62,7 +62,7 @@ TEST_F(ReaperTest, PingPutsItOffAndChangesTheTimeout) {
 }
 
 TEST_F(ReaperTest, OneThatIsSlowToStopDelaysNoOther) {
-  config_.stop_limit = seconds(15);
+  config_.stop_limit = seconds(60);
   StartManager();
   engine_->Set({.ignores_shutdown = true});
   const std::string slow = Create(1);

@@ -115,12 +115,12 @@ TEST_F(RecoveryTest, RunningWithADeafAgentBecomesAnError) {
 }
 
 TEST_F(RecoveryTest, DeafAgentsAreWaitedForInParallel) {
-  config_.adopt_limit = milliseconds(300);
+  config_.adopt_limit = seconds(1);
   engine_->Set({.agent_is_silent = true});
   for (int i = 0; i < 10; ++i) Leave(SandboxState::kRunning, true);
   const auto begin = std::chrono::steady_clock::now();
   StartManager();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5 * config_.adopt_limit);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 8 * config_.adopt_limit);
   EXPECT_EQ(engine_->alive(), 0);
 }
 

@@ -10,6 +10,7 @@
 
 namespace wrenn::sandbox {
 
+// Stop() it before the last reference goes: that may be a task's.
 class WorkerPool {
  public:
   using Task = std::function<void()>;  // must not throw
