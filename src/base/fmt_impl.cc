@@ -1,6 +1,7 @@
-// fmt compiled once. As headers only, it doubles the time that every other file takes to compile, and
-// its library has no static form in Debian, which the guest program would need. What is instantiated
-// here is what <fmt/format.h> leaves to the library (its members declared without a body).
+// fmt compiled once. As headers only, it doubles the time that every other file takes to compile,
+// and its library has no static form in Debian, which the guest program would need. What is
+// instantiated here is what <fmt/format.h> leaves to the library (its members declared without a
+// body).
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE

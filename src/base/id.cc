@@ -44,7 +44,8 @@ std::string NewId(std::string_view prefix) {
   id.push_back('-');
   while (id.size() < prefix.size() + 1 + kIdLength) {
     for (const char c : RandomBytes(kIdLength)) {
-      // 252 is the largest multiple of 36 in a byte: beyond it the alphabet's start would be likelier.
+      // 252 is the largest multiple of 36 in a byte: beyond it the alphabet's start would be
+      // likelier.
       const auto byte = static_cast<unsigned char>(c);
       if (byte < 252 && id.size() < prefix.size() + 1 + kIdLength) {
         id.push_back(kIdAlphabet[byte % kIdAlphabet.size()]);

@@ -12,8 +12,8 @@ std::string RandomBytes(size_t count);
 // `count` random hex digits.
 std::string RandomHex(size_t count);
 
-// An id: the prefix, '-', and 20 random characters of [a-z0-9], e.g. "sb-0f3k9...". It is a DNS label
-// with room for "{port}-" in front.
+// An id: the prefix, '-', and 20 random characters of [a-z0-9], e.g. "sb-0f3k9...". It is a DNS
+// label with room for "{port}-" in front.
 std::string NewId(std::string_view prefix);
 
 // Whether `text` is an id as NewId(prefix) makes it. Checked before an id touches a path.

@@ -37,8 +37,7 @@ std::optional<int64_t> AsInteger(const json::value& value) {
   }
   if (const auto* text = value.if_string()) {
     int64_t number = 0;
-    const auto [end, error] =
-        std::from_chars(text->data(), text->data() + text->size(), number);
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
     if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
     return number;
   }
@@ -133,7 +132,8 @@ std::optional<int64_t> JsonReader::OptionalInt(std::string_view name, int64_t lo
   }
   if (member->is_string() && loose_.empty()) loose_ = where_ + std::string(name);
   if (*number < low || *number > high) {
-    SetError(fmt::format("{}{} must be between {} and {}, not {}", where_, name, low, high, *number));
+    SetError(
+        fmt::format("{}{} must be between {} and {}, not {}", where_, name, low, high, *number));
     return std::nullopt;
   }
   return number;

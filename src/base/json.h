@@ -22,10 +22,10 @@ Result<json::value> ParseJson(std::string_view text);
 // Parses a JSON object; an empty text counts as {} (a request without a body).
 Result<json::object> ParseJsonObject(std::string_view text);
 
-// Reads the members of an object by type. A missing or null member gives the default; one of a wrong
-// type or out of range is remembered as the first error, which Finish() answers. So a decoder reads
-// all members in a row and checks once. Names may be given in lowerCamelCase and are then also found
-// in snake_case (proto3 JSON).
+// Reads the members of an object by type. A missing or null member gives the default; one of a
+// wrong type or out of range is remembered as the first error, which Finish() answers. So a decoder
+// reads all members in a row and checks once. Names may be given in lowerCamelCase and are then
+// also found in snake_case (proto3 JSON).
 class JsonReader {
  public:
   // `object` must outlive the reader. `where` goes in front of member names in error messages.

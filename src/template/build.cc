@@ -55,7 +55,7 @@ class Builder {
 
   Result<BuildResult> Run() {
     RETURN_IF_ERROR(Validate(request_));
-    ASSIGN_OR_RETURN(const auto lock, TakeTurn());
+    ASSIGN_OR_RETURN(const auto turn, TakeTurn());
     CleanTemporary(paths_);
     ASSIGN_OR_RETURN(const auto workspace, Workspace::Make(paths_));
     auto result = RunIn(workspace);
@@ -78,17 +78,16 @@ class Builder {
     return request_.kind == "minimal" ? 128 : 512;
   }
 
-  Result<os::FileLock> TakeTurn() const {
-    ASSIGN_OR_RETURN(auto lock, TryLockTemplate(paths_, request_.name));
-    if (lock) return std::move(*lock);
+  Result<Turn> TakeTurn() const {
+    ASSIGN_OR_RETURN(auto turn, Turn::Try(paths_, request_.name));
+    if (turn) return std::move(*turn);
     Say(1, "waiting for another build of '" + request_.name + "' to end");
-    return LockTemplate(paths_, request_.name);
+    return Turn::Wait(paths_, request_.name);
   }
 
   Result<BuildResult> RunIn(const Workspace& workspace) {
     Say(1, "preparing the kernel");
-    ASSIGN_OR_RETURN(auto kernel,
-                     EnsureKernel(paths_, workspace, guest_program_, request_.force, Sayer(1)));
+    RETURN_IF_ERROR(EnsureKernel(paths_, workspace, guest_program_, request_.force, Sayer(1)));
     ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(workspace, request_));
     const std::string recipe_hash = recipe->Hash();
     if (!request_.force) {
@@ -113,7 +112,7 @@ class Builder {
     });
     if (equal == templates.end()) return std::optional<BuildResult>();
     ASSIGN_OR_RETURN(auto record, Put(workspace, recipe, recipe_hash, equal->image));
-    RETURN_IF_ERROR(CollectGarbage(paths_, store_, lock));
+    TidyUp(lock);
     return BuildResult{.record = std::move(record), .reused = true};
   }
 
@@ -129,8 +128,13 @@ class Builder {
     ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_));
     RETURN_IF_ERROR(workspace.Publish("image", paths_.Image(manifest.hash)));
     ASSIGN_OR_RETURN(auto record, Put(workspace, recipe, recipe_hash, manifest.hash));
-    RETURN_IF_ERROR(CollectGarbage(paths_, store_, lock));
+    TidyUp(lock);
     return BuildResult{.record = std::move(record), .reused = false};
+  }
+
+  // The template is there: what cannot be removed now does not make its build a failure.
+  void TidyUp(const os::FileLock& catalogue_lock) const {
+    (void)CollectGarbage(paths_, store_, catalogue_lock);
   }
 
   // Under the catalogue's lock: makes the record name this image and the kernel bundle of today. A

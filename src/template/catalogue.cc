@@ -57,7 +57,14 @@ class StoreCatalogue : public Catalogue {
                   users.size() == 1 ? "it" : "them");
     }
     RETURN_IF_ERROR(store_.RemoveTemplate(tenant, name));
-    return CollectGarbage(paths_, store_, lock);
+    auto collected = CollectGarbage(paths_, store_, lock);
+    if (collected) return {};
+    return Fail(
+        Error{collected.error().code,
+              fmt::format("template '{}' is removed, but some of its files are not: the next "
+                          "build or removal tries again",
+                          name),
+              collected.error().ToString()});
   }
 
  private:

@@ -79,15 +79,25 @@ Result<os::FileLock> LockCatalogue(const os::Paths& paths) {
   return os::FileLock::Acquire(paths.Temporary() + "/catalogue.lock");
 }
 
-Result<std::optional<os::FileLock>> TryLockTemplate(const os::Paths& paths,
-                                                    const std::string& name) {
+Result<std::optional<Turn>> Turn::Try(const os::Paths& paths, const std::string& name) {
   RETURN_IF_ERROR(paths.Prepare());
-  return os::FileLock::TryAcquire(TemplateLock(paths, name));
+  const std::string file = TemplateLock(paths, name);
+  ASSIGN_OR_RETURN(auto lock, os::FileLock::TryAcquire(file));
+  if (!lock) return std::optional<Turn>();
+  return std::optional<Turn>(Turn(file, std::move(*lock)));
 }
 
-Result<os::FileLock> LockTemplate(const os::Paths& paths, const std::string& name) {
+Result<Turn> Turn::Wait(const os::Paths& paths, const std::string& name) {
   RETURN_IF_ERROR(paths.Prepare());
-  return os::FileLock::Acquire(TemplateLock(paths, name));
+  const std::string file = TemplateLock(paths, name);
+  ASSIGN_OR_RETURN(auto lock, os::FileLock::Acquire(file));
+  return Turn(file, std::move(lock));
+}
+
+// Whoever waits notices that the file it locked then is not the named one any more, and tries
+// again.
+Turn::~Turn() {
+  if (!file_.empty()) ::unlink(file_.c_str());
 }
 
 void CleanTemporary(const os::Paths& paths) {

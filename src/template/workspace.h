@@ -45,9 +45,23 @@ class Workspace {
 // removing, collecting garbage. Held for moments only.
 Result<os::FileLock> LockCatalogue(const os::Paths& paths);
 
-// The lock of the builds of one template name, held for a whole build. The name must be valid.
-Result<std::optional<os::FileLock>> TryLockTemplate(const os::Paths& paths,
-                                                    const std::string& name);
-Result<os::FileLock> LockTemplate(const os::Paths& paths, const std::string& name);
+// The right to build a template of one name, held for a whole build. The name must be valid.
+class Turn {
+ public:
+  // Nothing when another build has it.
+  static Result<std::optional<Turn>> Try(const os::Paths& paths, const std::string& name);
+  // Waits for it.
+  static Result<Turn> Wait(const os::Paths& paths, const std::string& name);
+
+  Turn(Turn&& other) noexcept
+      : file_(std::exchange(other.file_, {})), lock_(std::move(other.lock_)) {}
+  Turn& operator=(Turn&&) = delete;
+  ~Turn();
+
+ private:
+  Turn(std::string file, os::FileLock lock) : file_(std::move(file)), lock_(std::move(lock)) {}
+  std::string file_;
+  os::FileLock lock_;
+};
 
 }  // namespace wrenn::template_

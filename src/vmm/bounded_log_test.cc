@@ -28,7 +28,7 @@ std::string Line(int i) { return fmt::format("{:09}\n", i); }
 TEST_F(BoundedLogTest, KeepsTheBeginningAndTheEnd) {
   auto log = BoundedLog::Open(path_);
   ASSERT_TRUE(log);
-  constexpr int kLines = 200'000;  // 2 MB
+  constexpr int kLines = 100'000;  // 1 MB
   for (int i = 0; i < kLines; ++i) {
     log->Append(Line(i));
     if (i % 1000 == 0) {

@@ -68,15 +68,15 @@ TEST_F(QemuTest, IsAdoptedByTheNextServerAndThenKilled) {
   machine_.reset();  // the server goes, the machine stays
   EXPECT_EQ(ProcessesOfMachine(), 1);
 
-  json::object other_boot = record;
-  other_boot["boot_id"] = "00000000-0000-0000-0000-000000000000";
-  EXPECT_EQ(engine_->Adopt(config_, other_boot).error().code, Code::kNotFound);
-  json::object other_time = record;
-  other_time["start_time"] = record.at("start_time").to_number<int64_t>() + 1;
-  // Such a record's machine is gone, and its sockets are removed; so on a copy of the folder's
-  // name.
+  // A record that fits no machine means that it is gone, and then its sockets are removed; so not
+  // in the folder of the one that lives.
   vmm::MachineConfig elsewhere = config_;
   elsewhere.runtime_directory = config_.directory + "/elsewhere";
+  json::object other_boot = record;
+  other_boot["boot_id"] = "00000000-0000-0000-0000-000000000000";
+  EXPECT_EQ(engine_->Adopt(elsewhere, other_boot).error().code, Code::kNotFound);
+  json::object other_time = record;
+  other_time["start_time"] = record.at("start_time").to_number<int64_t>() + 1;
   EXPECT_EQ(engine_->Adopt(elsewhere, other_time).error().code, Code::kNotFound);
   EXPECT_EQ(ProcessesOfMachine(), 1);
 
@@ -164,6 +164,24 @@ TEST_F(QemuTest, UserNetworkDoesNotReachTheHost) {
                                         helper.at("start_time").to_number<uint64_t>());
     EXPECT_FALSE(gone);
   }
+}
+
+// On every machine: the probe comes to an answer, keeps it and leaves nothing else.
+TEST_F(QemuTest, TheQuestionOfKvmIsSettledOnceAndKept) {
+  vmm::QemuOptions options;
+  options.probe_cache = config_.directory + "/kvm.json";
+  options.probe_kernel = config_.kernel;
+  options.probe_initramfs = config_.initramfs;
+  options.probe_directory = config_.directory;
+  const auto before = os::ListDirectory(config_.directory);
+  auto engine = vmm::MakeQemuEngine(options);
+  ASSERT_TRUE(engine) << engine.error().ToString();
+  const vmm::EngineInfo& info = (*engine)->info();
+  EXPECT_EQ(info.security_boundary, info.acceleration == "kvm");
+  EXPECT_FALSE(info.explanation.empty());
+  std::printf("%s: %s\n", info.acceleration.c_str(), info.explanation.c_str());
+  EXPECT_TRUE(os::RemoveTree(options.probe_cache));
+  EXPECT_EQ(*os::ListDirectory(config_.directory), *before);
 }
 
 TEST(QemuEngineTest, SaysWhatIsMissing) {

@@ -94,8 +94,9 @@ TEST(Agent, InitSetsTheDefaultFolder) {
 TEST(Agent, AnOrdinaryProgramLeavesTheMachineAlone) {
   TestAgent agent;
   const std::string before = FileText("/etc/hostname");
-  ASSERT_EQ(Init(agent, R"({"hostname":"intruder","timestamp":"2001-01-01T00:00:00Z"})").head.status,
-            200);
+  ASSERT_EQ(
+      Init(agent, R"({"hostname":"intruder","timestamp":"2001-01-01T00:00:00Z"})").head.status,
+      200);
   EXPECT_EQ(FileText("/etc/hostname"), before);
   EXPECT_GT(std::time(nullptr), 1'700'000'000);
   const auto reply = agent.Send(agent.Head("POST", "/shutdown"));

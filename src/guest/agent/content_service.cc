@@ -22,25 +22,27 @@ namespace {
 
 constexpr std::string_view kType = "application/octet-stream";
 constexpr size_t kCopyBytes = 128 << 10;
-// A file that says to be this small is read before its length is sent: in procfs and sysfs what a file
-// says of its size is not true.
+// A file that says to be this small is read before its length is sent: in procfs and sysfs what a
+// file says of its size is not true.
 constexpr size_t kReadAhead = 64 << 10;
 constexpr uint64_t kMinGzip = 1024;
+// Files of the disk never make a reader wait; /proc/kmsg and the like would, for ever.
+constexpr std::chrono::seconds kReadLimit{10};
 
 // A file that is being read.
 struct Source {
   UniqueFd fd;
-  std::string begin;    // what was read ahead
-  bool whole = false;   // `begin` is all
-  uint64_t size = 0;    // known unless `endless`
-  bool endless = false; // read to the end, wherever that is
+  std::string begin;     // what was read ahead
+  bool whole = false;    // `begin` is all
+  uint64_t size = 0;     // known unless `endless`
+  bool endless = false;  // read to the end, wherever that is
 };
 
 Result<size_t> ReadFull(int fd, char* out, size_t size) {
   size_t have = 0;
   while (have < size) {
     ASSIGN_OR_RETURN(const size_t got,
-                     ReadSome(fd, std::span(out + have, size - have), Deadline::Never()));
+                     ReadSome(fd, std::span(out + have, size - have), Deadline::After(kReadLimit)));
     if (got == 0) break;
     have += got;
   }
@@ -70,16 +72,17 @@ Result<Source> OpenSource(const std::string& path) {
   return source;
 }
 
-// Gives `begin` and then the file's next bytes to `sink`, `limit` in all. kUnavailable when the file
-// got shorter meanwhile.
-Status Copy(const Source& source, uint64_t limit, const std::function<Status(std::string_view)>& sink) {
+// Gives `begin` and then the file's next bytes to `sink`, `limit` in all. kUnavailable when the
+// file got shorter meanwhile.
+Status Copy(const Source& source, uint64_t limit,
+            const std::function<Status(std::string_view)>& sink) {
   RETURN_IF_ERROR(sink(source.begin));
   uint64_t left = limit - source.begin.size();
   const auto buffer = std::make_unique<char[]>(kCopyBytes);
   while (left > 0) {
     const size_t want = static_cast<size_t>(std::min<uint64_t>(left, kCopyBytes));
     ASSIGN_OR_RETURN(const size_t got, ReadSome(source.fd.get(), std::span(buffer.get(), want),
-                                                Deadline::Never()));
+                                                Deadline::After(kReadLimit)));
     if (got == 0) {
       if (source.endless) return {};
       return Fail(Code::kUnavailable, "the file was cut while it was read");

@@ -51,16 +51,14 @@ bool FilesystemService::Handle(wire::Exchange& exchange, std::string_view method
       {"RemoveWatcher", &FilesystemService::RemoveWatcher},
   }};
   if (method == "WatchDir") {
-    ServeStream(exchange, [this](wire::Exchange& e, const json::object& r) {
-      return WatchDir(e, r);
-    });
+    ServeStream(exchange,
+                [this](wire::Exchange& e, const json::object& r) { return WatchDir(e, r); });
     return true;
   }
   for (const Row& row : kUnary) {
     if (row.name != method) continue;
-    ServeUnary(exchange, [&](wire::Exchange& e, const json::object& r) {
-      return (this->*row.method)(e, r);
-    });
+    ServeUnary(exchange,
+               [&](wire::Exchange& e, const json::object& r) { return (this->*row.method)(e, r); });
     return true;
   }
   return false;

@@ -127,7 +127,8 @@ TEST(FilesystemService, RemoveTakesWholeTreesAndNeverFollowsLinks) {
   WriteText(folder / "t/a/b/f", "");
   ASSERT_EQ(::symlink(other.path().c_str(), (folder / "t/a/link").c_str()), 0);
   // Deeper than any path can name.
-  std::string deep = "cd " + (folder / "t/c") + "; i=0; while [ $i -lt 300 ]; do "
+  std::string deep = "cd " + (folder / "t/c") +
+                     "; i=0; while [ $i -lt 300 ]; do "
                      "mkdir abcdefghijklmnopqrst && cd -P abcdefghijklmnopqrst || exit 1; "
                      "i=$((i+1)); done";
   ASSERT_EQ(std::system(deep.c_str()), 0);
@@ -216,8 +217,8 @@ TEST(FilesystemService, ARecursiveWatchSeesNewFolders) {
       }
       if (more.empty()) break;
     }
-    EXPECT_THAT(created, testing::UnorderedElementsAre(top, top + "/a", top + "/a/b",
-                                                       top + "/a/b/f"));
+    EXPECT_THAT(created,
+                testing::UnorderedElementsAre(top, top + "/a", top + "/a/b", top + "/a/b/f"));
   }
 }
 

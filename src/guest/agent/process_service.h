@@ -7,8 +7,8 @@
 
 namespace wrenn::guest {
 
-// A client that goes away leaves its process running; at the time limit of a Start call the process is
-// killed with all that it started. The time limit of a Connect call ends that stream alone.
+// A client that goes away leaves its process running; at the time limit of a Start call the process
+// is killed with all that it started. The time limit of a Connect call ends that stream alone.
 class ProcessService {
  public:
   explicit ProcessService(Settings& settings) : settings_(settings) {}

@@ -76,8 +76,8 @@ TEST(ProcessService, BinaryOutputIsUntouched) {
 
 TEST(ProcessService, AHundredMegabytesArriveIntact) {
   TestAgent agent;
-  const RunResult sums = agent.Run(
-      "exec 3>&1; head -c 104857600 /dev/urandom | tee /proc/self/fd/3 | sha256sum >&2");
+  const RunResult sums =
+      agent.Run("exec 3>&1; head -c 104857600 /dev/urandom | tee /proc/self/fd/3 | sha256sum >&2");
   EXPECT_EQ(sums.out.size(), 104857600u);
   TempFolder folder;
   WriteText(folder / "out", sums.out);
@@ -91,9 +91,8 @@ TEST(ProcessService, FiftyRunAtOnce) {
   std::vector<RunResult> results(50);
   for (int i = 0; i < 50; ++i) {
     threads.emplace_back([&agent, &results, i] {
-      results[static_cast<size_t>(i)] =
-          agent.Run("read line < /proc/self/stat; echo " + std::to_string(i) + "; exit " +
-                    std::to_string(i));
+      results[static_cast<size_t>(i)] = agent.Run(
+          "read line < /proc/self/stat; echo " + std::to_string(i) + "; exit " + std::to_string(i));
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -152,9 +151,9 @@ TEST(ProcessService, TheDeadlineKillsChildrenToo) {
   TestAgent agent;
   const auto before = Deadline::Clock::now();
   // One child in the group, one in a session of its own.
-  const RunResult result = agent.Run(
-      TestAgent::Shell("sleep 1000 & echo $!; setsid sleep 1000 & echo $!; wait"),
-      {{"Connect-Timeout-Ms", "500"}});
+  const RunResult result =
+      agent.Run(TestAgent::Shell("sleep 1000 & echo $!; setsid sleep 1000 & echo $!; wait"),
+                {{"Connect-Timeout-Ms", "500"}});
   EXPECT_LT(Deadline::Clock::now() - before, std::chrono::seconds(30));
   ASSERT_TRUE(result.error);
   EXPECT_EQ(result.error->code, Code::kDeadlineExceeded);
@@ -333,7 +332,8 @@ TEST(ProcessService, TheEnvironmentIsMadeUp) {
 
 TEST(ProcessService, NothingOfTheAgentIsInherited) {
   TestAgent agent;
-  const RunResult result = agent.Run("ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign)' /proc/$$/status");
+  const RunResult result =
+      agent.Run("ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign)' /proc/$$/status");
   // 0 to 2 and the folder that ls reads.
   EXPECT_THAT(result.out, HasSubstr("4\n"));
   EXPECT_THAT(result.out, HasSubstr("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"));
@@ -344,7 +344,8 @@ TEST(ProcessService, AnotherUserIsBecomeCompletely) {
   TestAgent agent;
   TestStream stream = agent.Open(
       "process.Process/Start",
-      wire::ToJson(TestAgent::Shell("id -u; id -g; id -G; grep -E '^Cap(Eff|Prm)' /proc/self/status")),
+      wire::ToJson(
+          TestAgent::Shell("id -u; id -g; id -G; grep -E '^Cap(Eff|Prm)' /proc/self/status")),
       {{"Authorization", "Basic " + Base64Encode("nobody:")}});
   const RunResult result = Collect(stream);
   EXPECT_THAT(result.out, testing::StartsWith("65534\n65534\n65534\n"));
@@ -354,9 +355,8 @@ TEST(ProcessService, AnotherUserIsBecomeCompletely) {
 TEST(ProcessService, AnUnknownUserIsUnauthenticated) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   TestAgent agent;
-  TestStream stream =
-      agent.Open("process.Process/Start", wire::ToJson(TestAgent::Shell("true")),
-                 {{"Authorization", "Basic " + Base64Encode("no-such-user:")}});
+  TestStream stream = agent.Open("process.Process/Start", wire::ToJson(TestAgent::Shell("true")),
+                                 {{"Authorization", "Basic " + Base64Encode("no-such-user:")}});
   EXPECT_FALSE(stream.Next());
   ASSERT_TRUE(stream.error());
   EXPECT_EQ(stream.error()->code, Code::kUnauthenticated);
@@ -364,9 +364,9 @@ TEST(ProcessService, AnUnknownUserIsUnauthenticated) {
 
 TEST(ProcessService, ATerminalIsOne) {
   TestAgent agent;
-  wire::StartRequest request =
-      TestAgent::Shell("stty size; test -t 0 && echo tty; echo $TERM; read line; echo got $line; "
-                       "trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done");
+  wire::StartRequest request = TestAgent::Shell(
+      "stty size; test -t 0 && echo tty; echo $TERM; read line; echo got $line; "
+      "trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done");
   request.pty = wire::PtySize{100, 30};
   TestStream stream = agent.Start(request);
   const uint32_t pid = PidOf(stream);

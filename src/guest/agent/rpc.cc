@@ -20,9 +20,8 @@ bool CheckType(wire::Exchange& exchange, std::string_view expected) {
   type = type.substr(0, type.find(';'));
   if (type == expected) return true;
   exchange.AddField("Accept-Post", std::string(expected));
-  RespondPlainError(exchange, {Code::kInvalidArgument,
-                               fmt::format("the content type must be {}", expected),
-                               {}});
+  RespondPlainError(
+      exchange, {Code::kInvalidArgument, fmt::format("the content type must be {}", expected), {}});
   return false;
 }
 

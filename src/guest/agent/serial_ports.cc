@@ -19,8 +19,8 @@ constexpr int kFallbackMs = 10'000;
 constexpr int kRetryMs = 1'000;
 
 // Waits for the host to open its side of a port. poll(2) cannot: while the other side is closed it
-// returns at once with POLLHUP. An edge-triggered epoll returns at changes only, and the driver wakes
-// its waiters when the host opens or closes the port (drivers/char/virtio_console.c).
+// returns at once with POLLHUP. An edge-triggered epoll returns at changes only, and the driver
+// wakes its waiters when the host opens or closes the port (drivers/char/virtio_console.c).
 class PeerWatch {
  public:
   static Result<PeerWatch> Make(int port) {

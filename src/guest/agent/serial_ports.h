@@ -11,7 +11,8 @@
 
 namespace wrenn::guest {
 
-// The ports of the agent's lanes are named so: "wrenn.agent.0" (interactive), "wrenn.agent.1" (bulk).
+// The ports of the agent's lanes are named so: "wrenn.agent.0" (interactive), "wrenn.agent.1"
+// (bulk).
 inline constexpr std::string_view kPortPrefix = "wrenn.agent.";
 
 // The device files of the agent's ports that are there, e.g. "/dev/vport0p1". `sysfs` is where the

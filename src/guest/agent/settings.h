@@ -23,8 +23,8 @@ class Settings {
 
   Environment environment();
 
-  // The user of that name, or the default one for an empty name: the one that /init named, else `user`
-  // if there is one, else root. Without root's rights only who we are: kPermissionDenied.
+  // The user of that name, or the default one for an empty name: the one that /init named, else
+  // `user` if there is one, else root. Without root's rights only who we are: kPermissionDenied.
   Result<User> FindUser(std::string_view name);
 
   // An absolute path as this user means it: relative ones start at the default folder or the home.

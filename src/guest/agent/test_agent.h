@@ -203,8 +203,8 @@ class TestAgent {
     head.fields.Add("Content-Type", std::string(wire::kConnectStreamType));
     for (const auto& [name, value] : extra) head.fields.Add(name, value);
     auto http = Connect();
-    auto sent = http->Send(std::move(head), wire::FormatEnvelope(0, json::serialize(request)),
-                           Soon());
+    auto sent =
+        http->Send(std::move(head), wire::FormatEnvelope(0, json::serialize(request)), Soon());
     EXPECT_TRUE(sent) << sent.error().message;
     EXPECT_EQ(http->response().status, 200);
     EXPECT_EQ(http->response().fields.Get("content-type"), wire::kConnectStreamType);

@@ -24,7 +24,8 @@ namespace {
 
 constexpr const char* kModules = "/modules";
 constexpr const char* kNewRoot = "/newroot";
-// Devices are there as soon as their driver has probed; an emulated CPU of a busy host takes its time.
+// Devices are there as soon as their driver has probed; an emulated CPU of a busy host takes its
+// time.
 constexpr std::chrono::seconds kDiskLimit{30};
 
 void LoadModule(const std::string& path) {
@@ -72,8 +73,7 @@ Status MoveRoot() {
 
 bool InInitramfs() {
   struct statfs info;
-  return ::statfs("/", &info) == 0 &&
-         (info.f_type == RAMFS_MAGIC || info.f_type == TMPFS_MAGIC) &&
+  return ::statfs("/", &info) == 0 && (info.f_type == RAMFS_MAGIC || info.f_type == TMPFS_MAGIC) &&
          ::access("/modules/order", F_OK) == 0;
 }
 

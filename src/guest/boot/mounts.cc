@@ -26,8 +26,8 @@ constexpr std::array<MountRow, 3> kEssentials = {{
     {"sysfs", "/sys", "sysfs", kQuiet, ""},
 }};
 
-// gid 5 is the group tty, which owns terminals. favordynmods (Linux 6.0): without it every process that
-// enters its cgroup waits some 100 ms for an RCU grace period.
+// gid 5 is the group tty, which owns terminals. favordynmods (Linux 6.0): without it every process
+// that enters its cgroup waits some 100 ms for an RCU grace period.
 constexpr std::array<MountRow, 5> kRest = {{
     {"devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666"},
     {"tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"},

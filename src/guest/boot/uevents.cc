@@ -10,8 +10,8 @@ namespace wrenn::guest {
 
 Result<Uevents> Uevents::Open() {
   constexpr unsigned kKernelGroup = 1;
-  UniqueFd socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                           NETLINK_KOBJECT_UEVENT));
+  UniqueFd socket(
+      ::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT));
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = kKernelGroup;

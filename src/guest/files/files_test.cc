@@ -49,9 +49,9 @@ TEST(Range, OneRangeIsServed) {
   EXPECT_EQ(part("bytes=-1000").range, (ByteRange{0, 99}));
   EXPECT_EQ(part("bytes=100-").kind, Kind::kUnsatisfiable);
   EXPECT_EQ(part("bytes=-0").kind, Kind::kUnsatisfiable);
-  for (const char* field : {"", "bytes=", "bytes=-", "bytes=5", "bytes=9-5", "bytes=a-b",
-                            "bytes=0-1,5-6", "lines=0-1", "bytes=1--2",
-                            "bytes=99999999999999999999999-"}) {
+  for (const char* field :
+       {"", "bytes=", "bytes=-", "bytes=5", "bytes=9-5", "bytes=a-b", "bytes=0-1,5-6", "lines=0-1",
+        "bytes=1--2", "bytes=99999999999999999999999-"}) {
     EXPECT_EQ(part(field).kind, Kind::kWhole) << field;
   }
 }
@@ -94,7 +94,9 @@ TEST(Multipart, PartsComeWholeInAnyPieces) {
   const std::string content = "\r\n--XY not it\r\n-\r--\r\n--X";
   const std::string body =
       "preamble\r\n--XX  \r\ncontent-disposition: form-data; name=file; filename=\"a\\\"b\\c\"\r\n"
-      "X: y\r\n\r\n" + content + "\r\n--XX\r\n"
+      "X: y\r\n\r\n" +
+      content +
+      "\r\n--XX\r\n"
       "Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--XX--\r\nepilogue";
   for (size_t piece = 1; piece < body.size(); piece += 3) {
     TextSource source(body, piece);

@@ -54,8 +54,8 @@ Result<std::string> EmptyOnce(int folder) {
   return std::string();
 }
 
-// Removes all below an open folder. One descriptor at a time, however deep the tree is: the way back
-// is "..", which must lead to where we came from.
+// Removes all below an open folder. One descriptor at a time, however deep the tree is: the way
+// back is "..", which must lead to where we came from.
 Status EmptyFolder(UniqueFd folder) {
   std::vector<Identity> above;
   for (;;) {

@@ -9,9 +9,7 @@ constexpr int kGzipFormat = 15 + 16;  // zlib.h: the largest window, with a gzip
 constexpr int kFast = 1;              // the guest's CPU may be an emulated one
 constexpr int kMemoryLevel = 8;
 
-Bytef* Bytes(const char* data) {
-  return reinterpret_cast<Bytef*>(const_cast<char*>(data));
-}
+Bytef* Bytes(const char* data) { return reinterpret_cast<Bytef*>(const_cast<char*>(data)); }
 
 }  // namespace
 
@@ -46,8 +44,8 @@ Result<size_t> GunzipSource::Read(std::span<char> out) {
 }
 
 Gzip::Gzip() {
-  if (::deflateInit2(&stream_, kFast, Z_DEFLATED, kGzipFormat, kMemoryLevel,
-                     Z_DEFAULT_STRATEGY) != Z_OK) {
+  if (::deflateInit2(&stream_, kFast, Z_DEFLATED, kGzipFormat, kMemoryLevel, Z_DEFAULT_STRATEGY) !=
+      Z_OK) {
     throw std::bad_alloc();
   }
 }

@@ -90,7 +90,7 @@ Result<size_t> MultipartReader::Read(std::span<char> out) {
     const std::string_view data = unread();
     const size_t at = data.find(delimiter_);
     // Without a delimiter in sight all but what may be its begin belongs to the part.
-    const size_t ready = at != std::string_view::npos      ? at
+    const size_t ready = at != std::string_view::npos       ? at
                          : data.size() >= delimiter_.size() ? data.size() - delimiter_.size() + 1
                                                             : 0;
     if (ready > 0 || at == 0) {

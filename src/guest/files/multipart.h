@@ -24,8 +24,8 @@ class MultipartReader : public ByteSource {
   MultipartReader(ByteSource& source, const std::string& boundary)
       : source_(source), delimiter_("\r\n--" + boundary) {}
 
-  // The next part, the rest of the current one skipped; nothing after the last. kInvalidArgument when
-  // malformed, kUnavailable when the body ends before its last boundary.
+  // The next part, the rest of the current one skipped; nothing after the last. kInvalidArgument
+  // when malformed, kUnavailable when the body ends before its last boundary.
   Result<std::optional<Part>> NextPart();
 
   Result<size_t> Read(std::span<char> out) override;

@@ -34,8 +34,8 @@ Result<Upload> Upload::Begin(const std::string& path, const User& user) {
   }
   const std::string folder = ParentFolder(upload.target_);
   RETURN_IF_ERROR(MakeFolders(folder, user));
-  std::string temporary = fmt::format("{}/{}XXXXXX", folder == "/" ? "" : folder,
-                                      exists ? kPrefix : kNewPrefix);
+  std::string temporary =
+      fmt::format("{}/{}XXXXXX", folder == "/" ? "" : folder, exists ? kPrefix : kNewPrefix);
   upload.fd_ = UniqueFd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!upload.fd_) return PathError("write", path, errno);
   upload.temporary_ = std::move(temporary);

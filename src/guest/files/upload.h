@@ -15,8 +15,8 @@ class Upload {
   static constexpr std::string_view kPrefix = ".wrenn-upload-";
   static constexpr std::string_view kNewPrefix = ".wrenn-upload-new-";
 
-  // Makes missing folders above. An existing file keeps its mode and, if it is a link, stays one. The
-  // owner is `user`. kInvalidArgument when something other than a regular file is there.
+  // Makes missing folders above. An existing file keeps its mode and, if it is a link, stays one.
+  // The owner is `user`. kInvalidArgument when something other than a regular file is there.
   static Result<Upload> Begin(const std::string& path, const User& user);
 
   Upload(Upload&& other) noexcept

@@ -57,8 +57,8 @@ class Watcher {
   UniqueFd inotify_;
   const std::string root_;
   const Options options_;
-  std::map<int, Folder> folders_;      // by watch descriptor
-  std::map<uint32_t, bool> uploads_;   // by a rename's cookie: whether the file is new
+  std::map<int, Folder> folders_;     // by watch descriptor
+  std::map<uint32_t, bool> uploads_;  // by a rename's cookie: whether the file is new
 };
 
 }  // namespace wrenn::guest

@@ -68,10 +68,9 @@ Status SetUpCgroups(const std::string& root) {
       return Fail(ErrnoError("cannot make the cgroup '" + path + "'"));
     }
   }
-  const CgroupLimits limits =
-      LimitsFor(NumberIn("/proc/meminfo", "MemTotal:") * 1024,
-                std::min(NumberIn("/proc/sys/kernel/threads-max", ""),
-                         NumberIn("/proc/sys/kernel/pid_max", "")));
+  const CgroupLimits limits = LimitsFor(NumberIn("/proc/meminfo", "MemTotal:") * 1024,
+                                        std::min(NumberIn("/proc/sys/kernel/threads-max", ""),
+                                                 NumberIn("/proc/sys/kernel/pid_max", "")));
   TryWrite(agent + "/cpu.weight", "10000");
   TryWrite(agent + "/memory.min", std::to_string(limits.agent_memory_min));
   TryWrite(user + "/memory.max", std::to_string(limits.user_memory_max));

@@ -18,8 +18,9 @@ struct CgroupLimits {
 };
 CgroupLimits LimitsFor(uint64_t memory_bytes, uint64_t max_threads);
 
-// Sets the classes up under `root` (where cgroup2 is mounted) and moves this process into the agent's.
-// What the kernel does not offer is left out; an error only when there is no cgroup v2 at all.
+// Sets the classes up under `root` (where cgroup2 is mounted) and moves this process into the
+// agent's. What the kernel does not offer is left out; an error only when there is no cgroup v2 at
+// all.
 Status SetUpCgroups(const std::string& root);
 
 // The cgroup of one process and whatever it starts.

@@ -15,8 +15,8 @@ bool IsHostname(std::string_view name);
 // Sets the host name, /etc/hostname and its line in /etc/hosts.
 Status SetHostname(const std::string& name);
 
-// `hosts` with a line for this host name instead of the last one that was made so, and with localhost.
-// Without it sudo waits for DNS.
+// `hosts` with a line for this host name instead of the last one that was made so, and with
+// localhost. Without it sudo waits for DNS.
 std::string HostsFor(std::string_view hosts, std::string_view name);
 
 // Writes /etc/machine-id; kInvalidArgument unless it is 32 hex digits.

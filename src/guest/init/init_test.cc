@@ -53,8 +53,7 @@ TEST(Identity, HostNamesAreChecked) {
 
 TEST(Identity, HostsGetOneLineForTheName) {
   const std::string first = HostsFor("", "one");
-  EXPECT_EQ(first,
-            "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 one # this sandbox\n");
+  EXPECT_EQ(first, "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 one # this sandbox\n");
   EXPECT_EQ(HostsFor(first, "two"),
             "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 two # this sandbox\n");
   EXPECT_EQ(HostsFor("127.0.0.1\tlocalhost\n1.2.3.4 db", "x"),

@@ -26,8 +26,9 @@ class Child {
   explicit Child(UniqueFd exit_event) : exit_event_(std::move(exit_event)) {}
 
   pid_t pid() const { return pid_; }
-  // Where clone(2) stores the pid (CLONE_PARENT_SETTID) before the child runs its first instruction:
-  // so the reaper knows the child even while the thread that starts it is still suspended by vfork.
+  // Where clone(2) stores the pid (CLONE_PARENT_SETTID) before the child runs its first
+  // instruction: so the reaper knows the child even while the thread that starts it is still
+  // suspended by vfork.
   pid_t* pid_slot() { return &pid_; }
 
   // Readable from the child's end on.
@@ -40,8 +41,8 @@ class Child {
   std::optional<ChildExit> exit_;
 };
 
-// Waits for all children on a thread of its own, ours and orphans that fell to this process. There is
-// one in a program, since waitid(P_ALL) is for all of it, and it lives as long as the program.
+// Waits for all children on a thread of its own, ours and orphans that fell to this process. There
+// is one in a program, since waitid(P_ALL) is for all of it, and it lives as long as the program.
 class Reaper {
  public:
   static Reaper& Get();

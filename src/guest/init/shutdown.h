@@ -3,8 +3,8 @@
 
 namespace wrenn::guest {
 
-// Asks all processes to end, then makes them; writes everything to the disk; unmounts; powers off. Only
-// for PID 1. Does not return.
+// Asks all processes to end, then makes them; writes everything to the disk; unmounts; powers off.
+// Only for PID 1. Does not return.
 [[noreturn]] void ShutDownMachine();
 
 // The end without the order: for a boot that failed.

@@ -11,8 +11,8 @@ namespace wrenn::guest {
 
 using Environment = std::map<std::string, std::string>;
 
-// PATH, HOME, USER and LOGNAME (and SHELL and TERM on a terminal), then the sandbox's defaults, then
-// the request's, the later ones winning.
+// PATH, HOME, USER and LOGNAME (and SHELL and TERM on a terminal), then the sandbox's defaults,
+// then the request's, the later ones winning.
 Environment MakeEnvironment(const User& user, bool terminal, const Environment& defaults,
                             const Environment& requested);
 

@@ -12,7 +12,8 @@
 namespace wrenn::guest {
 namespace {
 
-// Another round finds what was forked while the last one ran; a fork bomb is stopped by cgroups only.
+// Another round finds what was forked while the last one ran; a fork bomb is stopped by cgroups
+// only.
 constexpr int kRounds = 5;
 
 struct Relation {

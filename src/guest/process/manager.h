@@ -22,8 +22,8 @@ class ProcessManager {
   // Those that run.
   std::vector<wire::ProcessInfo> List();
 
-  // By pid or tag. kNotFound for one that has ended, unless `ended_too`: then those of the last 30 s
-  // are found as well, the running ones first.
+  // By pid or tag. kNotFound for one that has ended, unless `ended_too`: then those of the last 30
+  // s are found as well, the running ones first.
   Result<std::shared_ptr<Process>> Find(const wire::ProcessSelector& selector, bool ended_too);
 
   // Kills all and waits for their threads.

@@ -24,8 +24,8 @@ constexpr size_t kPipeChunk = 32 << 10;
 constexpr size_t kTerminalChunk = 16 << 10;
 // How long what a program left behind may keep the output of the exited program open.
 constexpr Deadline::Duration kLinger{1000};
-// A program that writes in small pieces would have each of them sent on its own, since the agent wakes
-// up first. So after a read that did not find a whole chunk the next one is this much later.
+// A program that writes in small pieces would have each of them sent on its own, since the agent
+// wakes up first. So after a read that did not find a whole chunk the next one is this much later.
 constexpr Deadline::Duration kPace{2};
 // How long the begin of a character waits for its rest.
 constexpr Deadline::Duration kHold{20};
@@ -71,7 +71,8 @@ Subscription::Message FinalEnvelopes(const std::optional<ChildExit>& exit, bool 
         Error{Code::kDeadlineExceeded, "the process was killed at its time limit", {}}));
   }
   json::object event;
-  event["event"] = wire::ToJson(wire::ProcessEvent(Describe(exit.value_or(ChildExit{true, SIGKILL}))));
+  event["event"] =
+      wire::ToJson(wire::ProcessEvent(Describe(exit.value_or(ChildExit{true, SIGKILL}))));
   return std::make_shared<const std::string>(wire::FormatEnvelope(0, json::serialize(event)) +
                                              wire::FormatEndOfStream(std::nullopt));
 }
@@ -94,7 +95,8 @@ Status Process::OpenTerminal(SpawnRequest& spawn, std::list<UniqueFd>& theirs) {
   ::ioctl(master.get(), TIOCSPTLCK, &locked);
   UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!slave) return Fail(ErrnoError("cannot open a terminal"));
-  if (options_.switch_user && ::fchown(slave.get(), options_.user.uid, static_cast<gid_t>(-1)) < 0) {
+  if (options_.switch_user &&
+      ::fchown(slave.get(), options_.user.uid, static_cast<gid_t>(-1)) < 0) {
     return Fail(ErrnoError("cannot give the terminal to its user"));
   }
   termios settings{};
@@ -194,9 +196,8 @@ Status Process::Write(const wire::ProcessInput& input_data, int client_fd, Deadl
       return Fail(Code::kFailedPrecondition, "the process has closed its stdin");
     }
     if (errno != EAGAIN) return Fail(ErrnoError("cannot write to the process"));
-    pollfd entries[] = {{fd->get(), POLLOUT, 0},
-                        {child_->exit_event(), POLLIN, 0},
-                        {client_fd, POLLRDHUP, 0}};
+    pollfd entries[] = {
+        {fd->get(), POLLOUT, 0}, {child_->exit_event(), POLLIN, 0}, {client_fd, POLLRDHUP, 0}};
     ::poll(entries, 3, deadline.PollTimeout());
     if (entries[1].revents) return Fail(Code::kNotFound, "the process has ended");
     if (entries[2].revents) return Fail(Code::kCanceled, "the client has gone");

@@ -16,11 +16,11 @@
 
 namespace wrenn::guest {
 
-// Output is read by a thread of the process's own and given to all subscribers. When one of them does
-// not take it the thread waits, and so does the program: a stalled reader stalls its process and
-// nothing else. Without subscribers output is read and dropped, so that a program whose client has
-// gone runs on. It ends when the program has exited and its output is read; if something it left
-// behind still holds the output open, then kLinger after the exit.
+// Output is read by a thread of the process's own and given to all subscribers. When one of them
+// does not take it the thread waits, and so does the program: a stalled reader stalls its process
+// and nothing else. Without subscribers output is read and dropped, so that a program whose client
+// has gone runs on. It ends when the program has exited and its output is read; if something it
+// left behind still holds the output open, then kLinger after the exit.
 class Process : public std::enable_shared_from_this<Process> {
  public:
   struct Options {
@@ -45,7 +45,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // Output from now on; or the end alone when it has ended.
   void Subscribe(std::shared_ptr<Subscription> subscription);
 
-  // Writes all of it, waiting while the program does not read, until it ends or `client_fd` hangs up.
+  // Writes all of it, waiting while the program does not read, until it ends or `client_fd` hangs
+  // up.
   Status Write(const wire::ProcessInput& input, int client_fd, Deadline deadline);
   Status CloseStdin();
   Status Resize(wire::PtySize size);
@@ -64,8 +65,8 @@ class Process : public std::enable_shared_from_this<Process> {
   struct Output {
     UniqueFd fd;
     wire::ProcessOutput::Stream stream;
-    std::string held;   // the begin of a UTF-8 sequence that the last full read cut
-    int64_t owed = 0;   // bytes in the pipe when the program exited, still to be read
+    std::string held;  // the begin of a UTF-8 sequence that the last full read cut
+    int64_t owed = 0;  // bytes in the pipe when the program exited, still to be read
   };
 
   Status OpenTerminal(SpawnRequest& spawn, std::list<UniqueFd>& theirs);
@@ -74,7 +75,8 @@ class Process : public std::enable_shared_from_this<Process> {
 
   void ReadUntilEnd(int stop);
   void DiscardRest(int stop);
-  // Waits for output, the exit or `stop`; reads what there is. The time of the exit starts `linger`.
+  // Waits for output, the exit or `stop`; reads what there is. The time of the exit starts
+  // `linger`.
   void ReadSomething(int stop, Deadline& linger);
   // Reads once; false when the output has ended.
   bool ReadOnce(Output& output, std::string& data) const;
@@ -93,7 +95,7 @@ class Process : public std::enable_shared_from_this<Process> {
   std::list<Output> outputs_;  // the process's thread's own after the start
   bool exited_ = false;        // likewise, as all up to the mutex
   bool stopping_ = false;
-  bool late_ = false;  // killed at its deadline
+  bool late_ = false;                      // killed at its deadline
   Deadline next_read_ = Deadline::At({});  // see kPace
 
   std::mutex mutex_;
@@ -101,7 +103,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Subscription::Message end_;  // the last envelopes, once it has ended
   std::optional<Deadline::Clock::time_point> ended_at_;
 
-  std::shared_ptr<UniqueFd> input_;            // stdin's write end, or the terminal
+  std::shared_ptr<UniqueFd> input_;  // stdin's write end, or the terminal
 
   std::mutex writer_mutex_;  // one writer at a time; held while it waits
 };

@@ -111,8 +111,8 @@ WRENN_NO_SANITIZE bool Execute(ChildPlan& plan) {
 
 WRENN_NO_SANITIZE int RunChild(void* argument) {
   ChildPlan& plan = *static_cast<ChildPlan*>(argument);
-  // The raw call, since glibc keeps two signals to itself, which may come ignored from our parent. All
-  // zeros is the default action; SIGKILL and SIGSTOP are refused, and have no other.
+  // The raw call, since glibc keeps two signals to itself, which may come ignored from our parent.
+  // All zeros is the default action; SIGKILL and SIGSTOP are refused, and have no other.
   const unsigned long defaults[4] = {};
   for (int signal = 1; signal <= kSignals; ++signal) {
     ::syscall(SYS_rt_sigaction, signal, defaults, nullptr, kSignals / 8);
@@ -129,7 +129,7 @@ WRENN_NO_SANITIZE int RunChild(void* argument) {
   }
   // Ours are all close-on-exec; this holds should one ever not be. (Linux 5.11; else harmless.)
   ::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
-  ::sigprocmask(SIG_SETMASK, &plan.signals, nullptr);
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &plan.signals, nullptr, kSignals / 8);
   Execute(plan);
   ::_exit(127);
 }

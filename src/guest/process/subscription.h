@@ -11,7 +11,8 @@
 
 namespace wrenn::guest {
 
-// A bounded queue of envelopes from one process to one reader. Only the process's own thread pushes.
+// A bounded queue of envelopes from one process to one reader. Only the process's own thread
+// pushes.
 class Subscription {
  public:
   using Message = std::shared_ptr<const std::string>;
