@@ -32,17 +32,17 @@ def analyse(path, top):
         "longest_line": max(lengths, default=0),
         "mean_line": round(statistics.mean(full), 1) if full else 0,
         "median_line": statistics.median(full) if full else 0,
-        "top": words.most_common(top),
         "seconds": round(time.perf_counter() - begin, 3),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.release()}, host name {platform.node()}",
+        "top": dict(words.most_common(top)),
     }
 
 
 def print_table(result):
     print(f"{'word':<16}{'count':>8}{'share':>9}")
-    widest = max((count for _, count in result["top"]), default=1)
-    for word, count in result["top"]:
+    widest = max(result["top"].values(), default=1)
+    for word, count in result["top"].items():
         bar = "#" * round(30 * count / widest)
         print(f"{word:<16}{count:>8}{count / result['words']:>9.2%}  {bar}")
     print()
@@ -68,7 +68,7 @@ def main():
             out.write("\n")
     if options.csv:
         with open(options.csv, "w", encoding="utf-8", newline="") as out:
-            csv.writer(out).writerows([("word", "count"), *result["top"]])
+            csv.writer(out).writerows([("word", "count"), *result["top"].items()])
 
 
 if __name__ == "__main__":
