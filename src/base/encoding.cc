@@ -138,7 +138,7 @@ bool IsUtf8(std::string_view bytes) {
 }
 
 std::string FormatTime(std::chrono::system_clock::time_point time) {
-  using namespace std::chrono;
+  using std::chrono::floor, std::chrono::milliseconds;
   const auto ms = floor<milliseconds>(time.time_since_epoch());
   const std::time_t seconds = floor<std::chrono::seconds>(ms).count();
   std::tm parts{};
@@ -149,7 +149,8 @@ std::string FormatTime(std::chrono::system_clock::time_point time) {
 }
 
 Result<std::chrono::system_clock::time_point> ParseTime(std::string_view text) {
-  using namespace std::chrono;
+  using std::chrono::duration_cast, std::chrono::nanoseconds, std::chrono::seconds,
+      std::chrono::system_clock;
   const std::string copy(text);
   std::tm parts{};
   int used = 0;
