@@ -224,7 +224,7 @@ Result<json::object> ProcessService::StreamInput(wire::Exchange& exchange) {
       RETURN_IF_ERROR(fields.Finish());
       if (!input) return Fail(Code::kInvalidArgument, "data.input is required");
       ASSIGN_OR_RETURN(const wire::ProcessInput bytes, wire::DecodeProcessInput(*input));
-      RETURN_IF_ERROR(process->Write(bytes, -1, Deadline::Never()));
+      RETURN_IF_ERROR(process->Write(bytes, exchange.client_fd(), Deadline::Never()));
     }
   }
 }

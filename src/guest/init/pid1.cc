@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <system_error>
 
 #include "guest/agent/agent.h"
 #include "guest/agent/serial_ports.h"
@@ -96,7 +97,11 @@ Status ServeAgent() {
   auto* const ports = new SerialPorts([agent](uint16_t port) -> Result<UniqueFd> {
     if (port != wire::kAgentPort) return ConnectLocal(port);
     ASSIGN_OR_RETURN(auto pair, SocketPair());
-    agent->Serve(std::move(pair.first));
+    try {
+      agent->Serve(std::move(pair.first));
+    } catch (const std::system_error& error) {
+      return Fail(Code::kResourceExhausted, "too many threads: {}", error.what());
+    }
     return std::move(pair.second);
   });
   ports->Scan();

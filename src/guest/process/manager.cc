@@ -1,5 +1,6 @@
 #include "guest/process/manager.h"
 
+#include <system_error>
 #include <thread>
 
 namespace wrenn::guest {
@@ -44,11 +45,19 @@ Result<std::shared_ptr<Process>> ProcessManager::Start(Process::Options options,
     std::lock_guard lock(mutex_);
     processes_.push_back(process);
   }
-  std::thread([process, stop = stop_event_.get(), held = std::move(pass)]() mutable {
-    process->Run(stop);
-    process.reset();
-    held = Gate::Pass();
-  }).detach();
+  try {
+    std::thread([process, stop = stop_event_.get(), held = std::move(pass)]() mutable {
+      process->Run(stop);
+      process.reset();
+      held = Gate::Pass();
+    }).detach();
+  } catch (const std::system_error& error) {
+    // Without its thread nobody would read its output or tell its end.
+    [[maybe_unused]] auto killed = process->Signal(wire::Signal::kKill);
+    std::lock_guard lock(mutex_);
+    processes_.remove(process);
+    return Fail(Code::kResourceExhausted, "too many threads: {}", error.what());
+  }
   return process;
 }
 
