@@ -185,7 +185,8 @@ class Base(ServerTest):
         first, second = result["stdout"].splitlines()
         self.assertEqual(json.loads(first), [3, "user", "/home/user"])
         self.assertEqual(second, "ünï")
-        tools = self.api.sh(sandbox, "sudo -n id -u; command -v bash git curl python tput",
+        tools = self.api.sh(sandbox, "sudo -n id -u; for tool in bash git curl python tput; "
+                            "do command -v $tool; done",
                             timeout_sec=120)
         self.assertEqual(tools["stdout"].splitlines()[0], "0", tools)
         self.assertEqual(len(tools["stdout"].splitlines()), 6)
