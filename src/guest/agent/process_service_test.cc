@@ -332,8 +332,9 @@ TEST(ProcessService, TheEnvironmentIsMadeUp) {
 
 TEST(ProcessService, NothingOfTheAgentIsInherited) {
   TestAgent agent;
+  // Of a program that takes the shell's place: a shell blocks signals while it starts another.
   const RunResult result =
-      agent.Run("ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign)' /proc/$$/status");
+      agent.Run("ls /proc/self/fd | wc -l; exec grep -E 'Sig(Blk|Ign)' /proc/self/status");
   // 0 to 2 and the folder that ls reads.
   EXPECT_THAT(result.out, HasSubstr("4\n"));
   EXPECT_THAT(result.out, HasSubstr("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"));
