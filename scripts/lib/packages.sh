@@ -23,7 +23,7 @@ runtime_packages=(
 test_packages=(
   clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
   shellcheck python3 python3-websocket python3-yaml python3-jsonschema
-  procps util-linux iproute2 curl
+  procps util-linux iproute2 curl xfsprogs
 )
 
 # missing_packages NAME...: those of them that are not installed, one a line.
