@@ -9,6 +9,7 @@
 //          kHelloMagic and 16 random bytes;
 //   guest: on the end of a session looks for the magic, and answers kHelloReply and the same 16
 //   bytes; host:  drops everything up to that answer.
+// A guest whose session broke otherwise sends 9 bytes 0xFF, which end the host's session likewise.
 // Then both speak HTTP/2 from the connection preface on: the host as client, the guest as server.
 //
 // Each stream is handed out as one end of a unix socket pair: whoever holds it needs to know
