@@ -33,6 +33,15 @@ std::vector<std::string> NamesIn(const std::string& path) {
   return names;
 }
 
+bool WaitForNames(const std::string& path, size_t count) {
+  const Deadline deadline = Soon();
+  while (NamesIn(path).size() != count) {
+    if (deadline.HasPassed()) return false;
+    ::usleep(1000);
+  }
+  return true;
+}
+
 std::string GzipOf(std::string_view text) {
   std::string out(compressBound(text.size()) + 64, '\0');
   z_stream stream{};
@@ -190,9 +199,9 @@ TEST(ContentService, ACutUploadLeavesTheOldFileAndNothingElse) {
     auto writer = http->StartRequest(std::move(head), 1000000, Soon());
     ASSERT_TRUE(writer);
     ASSERT_TRUE(writer->Write(std::string(300000, 'x'), Soon()));
+    ASSERT_TRUE(WaitForNames(folder.path(), 2));  // it has begun
   }
-  const Deadline deadline = Soon();
-  while (NamesIn(folder.path()).size() != 1 && !deadline.HasPassed()) ::usleep(1000);
+  EXPECT_TRUE(WaitForNames(folder.path(), 1));
   EXPECT_EQ(NamesIn(folder.path()), std::vector<std::string>{"f"});
   EXPECT_EQ(FileText(folder / "f"), "old");
 }
