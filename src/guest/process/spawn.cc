@@ -35,6 +35,7 @@ struct ChildPlan {
   std::vector<char*> envp;
   std::vector<gid_t> groups;
   const SpawnRequest* request = nullptr;
+  const std::vector<int>* ignored = nullptr;  // signals
   sigset_t signals;
 
   Step failed = Step::kNone;
@@ -111,10 +112,10 @@ WRENN_NO_SANITIZE bool Execute(ChildPlan& plan) {
 
 WRENN_NO_SANITIZE int RunChild(void* argument) {
   ChildPlan& plan = *static_cast<ChildPlan*>(argument);
-  // The raw call, since glibc keeps two signals to itself, which may come ignored from our parent.
-  // All zeros is the default action; SIGKILL and SIGSTOP are refused, and have no other.
+  // What is caught becomes the default by exec, what is ignored would stay so. (All zeros:
+  // default.)
   const unsigned long defaults[4] = {};
-  for (int signal = 1; signal <= kSignals; ++signal) {
+  for (const int signal : *plan.ignored) {
     ::syscall(SYS_rt_sigaction, signal, defaults, nullptr, kSignals / 8);
   }
   if (::setsid() < 0) {
@@ -174,8 +175,24 @@ std::vector<char*> Pointers(const std::vector<std::string>& texts) {
   return pointers;
 }
 
+// The signals that this program ignores: SIGPIPE, and what came ignored from its parent. The raw
+// call, since glibc does not tell of the two that it keeps to itself.
+const std::vector<int>& IgnoredSignals() {
+  static const std::vector<int>* const ignored = [] {
+    auto* signals = new std::vector<int>();
+    for (int signal = 1; signal <= kSignals; ++signal) {
+      unsigned long action[4] = {};  // the kernel's struct sigaction begins with the handler
+      ::syscall(SYS_rt_sigaction, signal, nullptr, action, kSignals / 8);
+      if (action[0] == reinterpret_cast<unsigned long>(SIG_IGN)) signals->push_back(signal);
+    }
+    return signals;
+  }();
+  return *ignored;
+}
+
 ChildPlan MakePlan(const SpawnRequest& request) {
   ChildPlan plan;
+  plan.ignored = &IgnoredSignals();
   plan.request = &request;
   for (const std::string& path : request.paths) plan.paths.push_back(path.c_str());
   plan.argv = Pointers(request.arguments);
