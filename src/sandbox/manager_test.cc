@@ -358,6 +358,7 @@ TEST_F(ManagerTest, AnIntentThatCannotBeRecordedChangesNothing) {
 TEST_F(ManagerTest, OnAFullDiskASandboxCanStillBeEnded) {
   const std::string stopped = Create();
   const std::string destroyed = Create();
+  const std::string both = Create();
   std::atomic<bool> is_full = true;
   store_->Set([&](const std::string& call, SandboxState state) -> std::optional<Error> {
     if (!is_full || call == "remove" || state == SandboxState::kStarting) return std::nullopt;
@@ -365,6 +366,8 @@ TEST_F(ManagerTest, OnAFullDiskASandboxCanStillBeEnded) {
   });
   EXPECT_TRUE(manager_->Destroy(kTenant, destroyed));
   EXPECT_EQ(manager_->Stop(kTenant, stopped, "asked to").error().code, Code::kResourceExhausted);
+  EXPECT_FALSE(manager_->Stop(kTenant, both, "asked to"));
+  EXPECT_TRUE(manager_->Destroy(kTenant, both));
   EXPECT_EQ(engine_->alive(), 0);
   EXPECT_EQ(manager_->Get(kTenant, stopped)->state, SandboxState::kStopped);
   // When there is room again the end is recorded.

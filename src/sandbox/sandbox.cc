@@ -81,6 +81,7 @@ bool Sandbox::IsRemoved() const {
 void Sandbox::SetClosing(bool closing) {
   std::lock_guard lock(mutex_);
   closing_ = closing;
+  if (!closing) interrupted_ = false;
 }
 
 bool Sandbox::HoldsMachine() const {
@@ -122,10 +123,11 @@ void Sandbox::Interrupt() {
   std::shared_ptr<vmm::Machine> machine;
   {
     std::lock_guard lock(mutex_);
-    if (record_.state != SandboxState::kStarting && record_.state != SandboxState::kStopping)
-      return;
+    // A stop that has not begun yet finds this, one that has is found by its state.
     interrupted_ = true;
-    machine = machine_;
+    if (record_.state == SandboxState::kStarting || record_.state == SandboxState::kStopping) {
+      machine = machine_;
+    }
   }
   // Whoever waits for the machine's end sees it; that it is gone is seen to by TearDown().
   if (machine) (void)machine->Kill(Deadline::After(std::chrono::milliseconds(0)));

@@ -46,9 +46,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Whether its last change is not in the store yet, because the store failed.
   bool IsUnsaved() const;
 
-  // Ends the machine of a start or a stop in progress, so that the executor gets on. The one effect
-  // from outside of the executor: it changes nothing else, and the task in progress does what
-  // follows.
+  // Ends the machine of a start or a stop in progress, and lets a stop that is about to begin not
+  // wait for the guest, so that the executor gets on. The one effect from outside of the executor:
+  // it changes nothing else, and the task in progress does what follows.
   void Interrupt();
 
   Result<std::string> ConsoleTail(size_t limit) const { return files_.ConsoleTail(limit); }
@@ -134,7 +134,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::shared_ptr<ExitSignal> exit_;
   bool orphan_ = false;   // there may be a machine of an earlier server's that no object stands for
   bool closing_ = false;  // no more leases
-  bool interrupted_ = false;
+  bool interrupted_ = false;  // see Interrupt()
   bool removed_ = false;
 };
 

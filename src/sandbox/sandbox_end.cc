@@ -33,7 +33,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   std::shared_ptr<ExitSignal> exit;
   {
     std::lock_guard lock(mutex_);
-    client = client_;
+    if (!interrupted_) client = client_;
     exit = exit_;
   }
   if (client && exit && !exit->Get()) {
@@ -89,7 +89,7 @@ Status Sandbox::Destroy() {
   if (IsRemoved()) return {};
   SetClosing(true);
   const SandboxState before = state();
-  if (IsLive() && before != SandboxState::kStopping) {
+  if (before != SandboxState::kStopping && (!store::IsEnded(before) || HoldsMachine())) {
     Status intent =
         RecordIntent({SandboxState::kStopping, kRemovedReason, "remove", "intent"}, true);
     if (!intent) {
