@@ -107,7 +107,7 @@ Result<std::string> MultipartReader::TakeLine() {
   for (;;) {
     const std::string_view unread = std::string_view(buffer_).substr(begin_);
     const size_t end = unread.find("\r\n");
-    if (end != std::string_view::npos && end <= kMaxLine) {
+    if (end <= kMaxLine) {  // not npos, which is the largest number
       begin_ += end + 2;
       return std::string(unread.substr(0, end));
     }

@@ -190,7 +190,10 @@ TEST_F(StreamsTest, TerminalsTakeKeysAndSizes) {
   // The size is another message's matter than the keys: ask until it has arrived.
   type("until stty size | grep '43 117'; do :; done\n");
   see("43 117");
-  type("sleep 100\n\x03");
+  // Its output shows that it is in the foreground: a key before that ends nothing.
+  type("sh -c 'echo in-$((2+3)); exec sleep 100'\n");
+  see("in-5");
+  type("\x03");
   type("exit 9\n");
   const json::object exit = socket->Receive();
   EXPECT_EQ(exit.at("type"), "exit");

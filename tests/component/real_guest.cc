@@ -65,7 +65,11 @@ void RealGuestTest::SetUp() {
 
 void RealGuestTest::TearDown() {
   client_.reset();
-  if (!machine_) return;
+  if (!machine_) {
+    // A test that failed between a machine and its adoption.
+    if (!record_.empty()) EXPECT_TRUE(engine_->Reap(config_, record_));
+    return;
+  }
   if (HasFailure()) std::fprintf(stderr, "console:\n%s\n", Console().c_str());
   const auto killed = machine_->Kill(Patience());
   EXPECT_TRUE(killed) << killed.error().ToString();
@@ -77,6 +81,7 @@ void RealGuestTest::Boot() {
   auto machine = engine_->Boot(config_, Patience());
   ASSERT_TRUE(machine) << machine.error().ToString();
   machine_ = std::move(*machine);
+  record_ = machine_->Record();
   WaitForAgent();
 }
 

@@ -44,6 +44,7 @@ class RealGuestTest : public testing::Test {
   std::optional<os::TemporaryDirectory> directory_;
   vmm::MachineConfig config_;
   std::unique_ptr<vmm::Machine> machine_;
+  json::object record_;  // of the machine that Boot() made
   std::unique_ptr<agent::Client> client_;
 };
 

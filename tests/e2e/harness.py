@@ -123,7 +123,11 @@ class Server:
         self.port = self._free_port()
         self.process = None
         self.log = os.path.join(self.directory, "server.out")
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def _take_templates(self):
         """Links the immutable files and copies the records, so that no test spoils another's."""
@@ -172,7 +176,7 @@ class Server:
         self.process.wait()
 
     def stop(self, timeout=60):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(timeout)
 
@@ -242,10 +246,8 @@ class ServerTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = Server(**cls.settings)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.close()
+        # Not tearDownClass: that is not called when a subclass's set-up fails.
+        cls.addClassCleanup(cls.server.close)
 
     @property
     def api(self):
