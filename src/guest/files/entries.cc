@@ -31,9 +31,10 @@ std::string TargetOf(const std::string& path) {
 }
 
 std::chrono::system_clock::time_point TimeOf(const timespec& time) {
-  using namespace std::chrono;
-  return system_clock::time_point(
-      duration_cast<system_clock::duration>(seconds(time.tv_sec) + nanoseconds(time.tv_nsec)));
+  using std::chrono::system_clock;
+  const auto since_epoch =
+      std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(since_epoch));
 }
 
 // The names in a folder, sorted; nothing when it cannot be read.

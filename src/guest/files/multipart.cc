@@ -107,7 +107,7 @@ Result<std::string> MultipartReader::ReadLine() {
   for (;;) {
     const std::string_view data = unread();
     const size_t end = data.find("\r\n");
-    if (end != std::string_view::npos && end <= kMaxLine) {
+    if (end <= kMaxLine) {  // not npos, which is the largest number
       std::string line(data.substr(0, end));
       begin_ += end + 2;
       return line;

@@ -80,7 +80,10 @@ Status SetMachineId(const std::string& id) {
 }
 
 Status SetClock(std::chrono::system_clock::time_point time) {
-  using namespace std::chrono;
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  using std::chrono::nanoseconds;
+  using std::chrono::system_clock;
   const auto error = time - system_clock::now();
   if (error < milliseconds(100) && error > milliseconds(-100)) return {};
   const auto nanos = duration_cast<nanoseconds>(time.time_since_epoch()).count();
