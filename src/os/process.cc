@@ -20,8 +20,6 @@
 namespace wrenn::os {
 namespace {
 
-constexpr int kFirstPassedFd = 3;
-
 // Everything that the child needs, made ready before fork(2): between fork and execve of a program
 // with threads only async-signal-safe functions may run, so no allocation.
 struct ChildPlan {
