@@ -70,7 +70,11 @@ TEST_P(StoreConformanceTest, ASandboxComesBackAsItWentIn) {
   in.vcpus = 3;
   in.memory_mb = 1024;
   in.disk_mb = 4096;
+  in.disk = {{"layers", {"b", "a"}}};
+  in.snapshot = "sn-1";
+  in.origin = "fork of sb-0";
   in.timeout_sec = 0;
+  in.on_timeout = "stop";
   in.egress = true;
   in.envs = {{"A", "1"}, {"EMPTY", ""}};
   in.metadata = {{"k", "v"}};
@@ -97,7 +101,11 @@ TEST_P(StoreConformanceTest, ASandboxComesBackAsItWentIn) {
   EXPECT_EQ(out->vcpus, 3);
   EXPECT_EQ(out->memory_mb, 1024);
   EXPECT_EQ(out->disk_mb, 4096);
+  EXPECT_EQ(out->disk, in.disk);
+  EXPECT_EQ(out->snapshot, "sn-1");
+  EXPECT_EQ(out->origin, "fork of sb-0");
   EXPECT_EQ(out->timeout_sec, 0);
+  EXPECT_EQ(out->on_timeout, "stop");
   EXPECT_TRUE(out->egress);
   EXPECT_EQ(out->envs, in.envs);
   EXPECT_EQ(out->metadata, in.metadata);
@@ -225,6 +233,7 @@ TEST_P(StoreConformanceTest, TheJournalKeepsItsOrderAndGoesWithTheSandbox) {
 TEST_P(StoreConformanceTest, ATemplateIsReplacedInOneStep) {
   TemplateRecord first = MakeTemplate("tp-1", "base");
   first.recipe = "r1";
+  first.snapshot = "sn-1";
   first.description = "the first";
   first.vcpus = 2;
   first.memory_mb = 256;
@@ -237,6 +246,7 @@ TEST_P(StoreConformanceTest, ATemplateIsReplacedInOneStep) {
   EXPECT_EQ(out->type, "base");
   EXPECT_EQ(out->image, "i-tp-1");
   EXPECT_EQ(out->recipe, "r1");
+  EXPECT_EQ(out->snapshot, "sn-1");
   EXPECT_EQ(out->description, "the first");
   EXPECT_EQ(out->vcpus, 2);
   EXPECT_EQ(out->memory_mb, 256);

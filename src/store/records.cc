@@ -6,9 +6,12 @@
 namespace wrenn::store {
 namespace {
 
-constexpr std::array<std::pair<SandboxState, std::string_view>, 5> kStateNames = {{
+constexpr std::array<std::pair<SandboxState, std::string_view>, 8> kStateNames = {{
     {SandboxState::kStarting, "starting"},
     {SandboxState::kRunning, "running"},
+    {SandboxState::kPausing, "pausing"},
+    {SandboxState::kPaused, "paused"},
+    {SandboxState::kResuming, "resuming"},
     {SandboxState::kStopping, "stopping"},
     {SandboxState::kStopped, "stopped"},
     {SandboxState::kError, "error"},

@@ -13,7 +13,7 @@ struct Migration {
 };
 
 // Times are microseconds since 1970 (UTC). Maps and objects are JSON texts.
-inline constexpr std::array<Migration, 1> kMigrations = {{
+inline constexpr std::array<Migration, 2> kMigrations = {{
     {1, R"sql(
 CREATE TABLE sandboxes (
   id             TEXT PRIMARY KEY,
@@ -86,6 +86,13 @@ CREATE TABLE keys (
   updated_at   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX keys_by_tenant ON keys (tenant, created_at, id);
+)sql"},
+    {2, R"sql(
+ALTER TABLE sandboxes ADD COLUMN disk       TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE sandboxes ADD COLUMN snapshot   TEXT NOT NULL DEFAULT '';
+ALTER TABLE sandboxes ADD COLUMN origin     TEXT NOT NULL DEFAULT 'boot';
+ALTER TABLE sandboxes ADD COLUMN on_timeout TEXT NOT NULL DEFAULT 'stop';
+ALTER TABLE templates ADD COLUMN snapshot   TEXT NOT NULL DEFAULT '';
 )sql"},
 }};
 

@@ -11,12 +11,13 @@ Time Now() { return std::chrono::system_clock::now(); }
 // The columns in the order in which ReadSandbox() reads and the statements below bind them.
 #define SANDBOX_COLUMNS                                                                         \
   "id, tenant, created_at, version, state, reason, template_name, template_id, image, kernel, " \
-  "disk_backend, vcpus, memory_mb, disk_mb, timeout_sec, egress, envs, metadata, agent_token, " \
+  "disk_backend, disk, snapshot, origin, vcpus, memory_mb, disk_mb, timeout_sec, on_timeout, "  \
+  "egress, envs, metadata, agent_token, "                                                       \
   "engine, machine, started_at, ended_at, last_active_at, updated_at"
 #define EVENT_COLUMNS "sequence, sandbox_id, time, kind, phase, message, details"
-#define TEMPLATE_COLUMNS                                                                    \
-  "id, tenant, version, name, type, image, kernel, recipe, description, vcpus, memory_mb, " \
-  "size_bytes, created_at, updated_at"
+#define TEMPLATE_COLUMNS                                                                   \
+  "id, tenant, version, name, type, image, kernel, recipe, snapshot, description, vcpus, " \
+  "memory_mb, size_bytes, created_at, updated_at"
 #define KEY_COLUMNS "id, tenant, version, name, hash, hint, created_at, last_used_at"
 
 SandboxRecord ReadSandbox(Query& row) {
@@ -35,10 +36,14 @@ SandboxRecord ReadSandbox(Query& row) {
   r.image = row.Text();
   r.kernel = row.Text();
   r.disk_backend = row.Text();
+  r.disk = row.Object();
+  r.snapshot = row.Text();
+  r.origin = row.Text();
   r.vcpus = row.Int();
   r.memory_mb = row.Int();
   r.disk_mb = row.Int();
   r.timeout_sec = row.Integer();
+  r.on_timeout = row.Text();
   r.egress = row.Integer() != 0;
   r.envs = row.StringMap();
   r.metadata = row.StringMap();
@@ -56,9 +61,14 @@ SandboxRecord ReadSandbox(Query& row) {
 void BindChangeable(Query& query, const SandboxRecord& r, int64_t version, Time now) {
   query.Bind(version).Bind(StateName(r.state)).Bind(r.reason);
   query.Bind(r.template_name).Bind(r.template_id).Bind(r.image).Bind(r.kernel);
-  query.Bind(r.disk_backend).Bind(r.vcpus).Bind(r.memory_mb).Bind(r.disk_mb);
-  query.Bind(r.timeout_sec).Bind(int{r.egress}).Bind(r.envs).Bind(r.metadata);
-  query.Bind(r.agent_token).Bind(r.engine).Bind(r.machine);
+  query.Bind(r.disk_backend).Bind(r.disk).Bind(r.snapshot).Bind(r.origin);
+  query.Bind(r.vcpus).Bind(r.memory_mb).Bind(r.disk_mb).Bind(r.timeout_sec).Bind(r.on_timeout);
+  query.Bind(int{r.egress})
+      .Bind(r.envs)
+      .Bind(r.metadata)
+      .Bind(r.agent_token)
+      .Bind(r.engine)
+      .Bind(r.machine);
   query.Bind(r.started_at).Bind(r.ended_at).Bind(r.last_active_at).Bind(now);
 }
 
@@ -84,6 +94,7 @@ TemplateRecord ReadTemplate(Query& row) {
   r.image = row.Text();
   r.kernel = row.Text();
   r.recipe = row.Text();
+  r.snapshot = row.Text();
   r.description = row.Text();
   r.vcpus = row.Int();
   r.memory_mb = row.Int();
@@ -117,7 +128,7 @@ class SqliteStore final : public Store {
       Query insert(
           db_->Prepare("INSERT INTO sandboxes (" SANDBOX_COLUMNS
                        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                       "?, ?, ?, ?, ?, ?)"));
+                       "?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
       insert.Bind(record.id).Bind(record.tenant).Bind(record.created_at);
       BindChangeable(insert, record, kFirst, now);
       insert.Run();
@@ -135,9 +146,10 @@ class SqliteStore final : public Store {
       Query update(db_->Prepare(
           "UPDATE sandboxes SET (version, state, reason, template_name, template_id, image, "
           "kernel, "
-          "disk_backend, vcpus, memory_mb, disk_mb, timeout_sec, egress, envs, metadata, "
-          "agent_token, engine, machine, started_at, ended_at, last_active_at, updated_at) = "
-          "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "disk_backend, disk, snapshot, origin, vcpus, memory_mb, disk_mb, timeout_sec, "
+          "on_timeout, egress, envs, metadata, agent_token, engine, machine, started_at, ended_at, "
+          "last_active_at, updated_at) = "
+          "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
           "WHERE id = ? AND version = ?"));
       BindChangeable(update, record, record.version + 1, now);
       update.Bind(record.id).Bind(record.version);
@@ -234,10 +246,13 @@ class SqliteStore final : public Store {
       Query remove(db_->Prepare("DELETE FROM templates WHERE tenant = ? AND name = ?"));
       remove.Bind(record.tenant).Bind(record.name).Run();
       Query insert(db_->Prepare("INSERT INTO templates (" TEMPLATE_COLUMNS
-                                ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                                ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
       insert.Bind(record.id).Bind(record.tenant).Bind(version).Bind(record.name);
       insert.Bind(record.type).Bind(record.image).Bind(record.kernel).Bind(record.recipe);
-      insert.Bind(record.description).Bind(record.vcpus).Bind(record.memory_mb);
+      insert.Bind(record.snapshot)
+          .Bind(record.description)
+          .Bind(record.vcpus)
+          .Bind(record.memory_mb);
       insert.Bind(static_cast<int64_t>(record.size_bytes)).Bind(record.created_at).Bind(now);
       insert.Run();
       return {};

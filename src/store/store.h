@@ -21,7 +21,16 @@ using Time = std::chrono::system_clock::time_point;
 
 inline constexpr const char* kDefaultTenant = "default";
 
-enum class SandboxState { kStarting, kRunning, kStopping, kStopped, kError };
+enum class SandboxState {
+  kStarting,
+  kRunning,
+  kPausing,
+  kPaused,
+  kResuming,
+  kStopping,
+  kStopped,
+  kError
+};
 std::string_view StateName(SandboxState state);  // "starting", ...
 Result<SandboxState> ParseState(std::string_view name);
 // Whether nothing of it runs any more and nothing will: stopped or error.
@@ -38,10 +47,14 @@ struct SandboxRecord {
   std::string image;  // hashes of what it runs, so that images in use are known
   std::string kernel;
   std::string disk_backend;
+  json::object disk;     // {"layers":[names of its disk's files, top first]}
+  std::string snapshot;  // sn-...: what it comes back from; in `pausing` what it is frozen into
+  std::string origin;    // how it began, for people: "boot", "template", "fork of sb-..."
   int vcpus = 1;
   int memory_mb = 512;
   int disk_mb = 0;
-  int64_t timeout_sec = 300;  // 0: no limit
+  int64_t timeout_sec = 300;         // 0: no limit
+  std::string on_timeout = "pause";  // or "stop"
   bool egress = false;
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
@@ -75,6 +88,7 @@ struct TemplateRecord {
   std::string image;          // images/<hash>
   std::string kernel;         // kernels/<hash>
   std::string recipe;         // hash of what it was built from
+  std::string snapshot;  // sn-...: the frozen machine that sandboxes start from, of type snapshot
   std::string description;
   int vcpus = 1;  // defaults for sandboxes made of it
   int memory_mb = 512;
