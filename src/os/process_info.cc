@@ -15,6 +15,14 @@ std::string ProcPath(pid_t pid, std::string_view file) {
   return fmt::format("/proc/{}/{}", pid, file);
 }
 
+// A process that has ended is kNotFound (ENOENT, or ESRCH when it ends between open and read); that
+// it could not be looked at, for want of descriptors or memory, does not mean that it has.
+Result<std::string> ReadOfProcess(pid_t pid, std::string_view file) {
+  auto text = ReadFile(ProcPath(pid, file));
+  if (text || text.error().code != Code::kNotFound) return text;
+  return Fail(Code::kNotFound, "no process {}", pid);
+}
+
 // The number that follows `label` and blanks at the beginning of a line; 0 when there is none.
 uint64_t NumberAfter(std::string_view text, std::string_view label) {
   for (size_t line = 0; line < text.size();) {
@@ -60,19 +68,16 @@ Result<ProcessStat> ParseProcessStat(std::string_view text) {
 }
 
 Result<ProcessStat> ReadProcessStat(pid_t pid) {
-  const auto text = ReadFile(ProcPath(pid, "stat"));
-  // Reading fails with ESRCH when the process ends between open and read.
-  if (!text) return Fail(Code::kNotFound, "no process {}", pid);
-  return ParseProcessStat(*text);
+  ASSIGN_OR_RETURN(const std::string text, ReadOfProcess(pid, "stat"));
+  return ParseProcessStat(text);
 }
 
 Result<std::vector<std::string>> ReadCommandLine(pid_t pid) {
-  const auto text = ReadFile(ProcPath(pid, "cmdline"));
-  if (!text) return Fail(Code::kNotFound, "no process {}", pid);
+  ASSIGN_OR_RETURN(const std::string text, ReadOfProcess(pid, "cmdline"));
   std::vector<std::string> arguments;
-  for (size_t begin = 0; begin < text->size();) {
-    const size_t end = std::min(text->find('\0', begin), text->size());
-    arguments.push_back(text->substr(begin, end - begin));
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\0', begin), text.size());
+    arguments.push_back(text.substr(begin, end - begin));
     begin = end + 1;
   }
   return arguments;

@@ -18,12 +18,13 @@ struct ProcessStat {
   uint64_t start_time = 0;  // clock ticks since boot
 };
 
-// Reads /proc/PID/stat (proc(5)). kNotFound when there is no such process.
+// Reads /proc/PID/stat (proc(5)). kNotFound only when there is no such process: failing to look,
+// e.g. for want of descriptors, is another error.
 Result<ProcessStat> ReadProcessStat(pid_t pid);
 // The same from the file's text; kInvalidArgument when it is none.
 Result<ProcessStat> ParseProcessStat(std::string_view text);
 
-// The arguments that a process was started with; empty for a zombie.
+// The arguments that a process was started with; empty for a zombie. Errors as above.
 Result<std::vector<std::string>> ReadCommandLine(pid_t pid);
 
 // Memory that the process really costs, in bytes: its own pages and its share of those it shares

@@ -157,6 +157,21 @@ TEST(ProcessInfoTest, StatusSurvivesNamesWithParentheses) {
   EXPECT_EQ(BootId()->size(), 36u);
 }
 
+TEST(ProcessInfoTest, NotBeingAbleToLookIsNotAnEnd) {
+  EXPECT_EQ(ReadProcessStat(0).error().code, Code::kNotFound);
+  EXPECT_EQ(ReadCommandLine(0).error().code, Code::kNotFound);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto stat = ReadProcessStat(::getpid());
+  const auto arguments = ReadCommandLine(::getpid());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(stat.error().code, Code::kResourceExhausted);
+  EXPECT_EQ(arguments.error().code, Code::kResourceExhausted);
+}
+
 TEST(CommandTest, TakesOutputAndStatus) {
   CommandOptions options;
   options.argv = {"sh", "-c", "head -c 200000 /dev/zero; echo oops >&2; exit 3"};
