@@ -67,7 +67,9 @@ void RealGuestTest::TearDown() {
   client_.reset();
   if (!machine_) {
     // A test that failed between a machine and its adoption.
-    if (!record_.empty()) EXPECT_TRUE(engine_->Reap(config_, record_));
+    if (!record_.empty()) {
+      EXPECT_TRUE(engine_->Reap(config_, record_));
+    }
     return;
   }
   if (HasFailure()) std::fprintf(stderr, "console:\n%s\n", Console().c_str());
