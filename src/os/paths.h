@@ -8,7 +8,10 @@
 //   sandboxes/<id>/                  disk.qcow2, console.log, vmm.log
 //   tmp/                             builds in progress, each with a lock file
 //
-// Runtime sockets: <runtime>/sb/<id>/, mode 0700.
+// Below the runtime folder, all of mode 0700:
+//
+//   server.lock                      held by the server that uses it; names that server's root
+//   sb/<id>/                         sockets
 #pragma once
 
 #include <string>
@@ -36,6 +39,7 @@ struct Paths {
   std::string Sandboxes() const { return root + "/sandboxes"; }
   std::string Sandbox(const std::string& id) const { return Sandboxes() + "/" + id; }
   std::string Temporary() const { return root + "/tmp"; }
+  std::string RuntimeLock() const { return runtime + "/server.lock"; }
   std::string SandboxRuntime(const std::string& id) const { return runtime + "/sb/" + id; }
 
   // Makes the folders that must exist, mode 0700.

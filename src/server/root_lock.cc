@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "base/io.h"
+#include "os/files.h"
 
 namespace wrenn::server {
 namespace {
@@ -23,6 +24,35 @@ Result<pid_t> ReadPid(const os::Paths& paths) {
     return Fail(Code::kNotFound, "'{}' holds no pid", paths.PidFile());
   }
   return pid;
+}
+
+Status Overwrite(const os::FileLock& lock, const std::string& path, const std::string& text) {
+  if (::ftruncate(lock.fd(), 0) < 0 || ::pwrite(lock.fd(), text.data(), text.size(), 0) < 0) {
+    return Fail(ErrnoError("cannot write '" + path + "'"));
+  }
+  return {};
+}
+
+// Sandboxes outlive their server, so the folder is its root's also while no server runs.
+Result<os::FileLock> TakeRuntime(const os::Paths& paths) {
+  const std::string path = paths.RuntimeLock();
+  ASSIGN_OR_RETURN(auto taken, os::FileLock::TryAcquire(path));
+  ASSIGN_OR_RETURN(const std::string owner, ReadFile(path));
+  if (!taken) {
+    return Fail(Code::kFailedPrecondition,
+                "the server of the root '{}' already uses the runtime folder '{}': choose another "
+                "with --runtime",
+                owner, paths.runtime);
+  }
+  const auto sockets = os::ListDirectory(paths.runtime + "/sb");
+  if (owner != paths.root && !owner.empty() && os::Exists(owner) && sockets && !sockets->empty()) {
+    return Fail(Code::kFailedPrecondition,
+                "the runtime folder '{}' belongs to sandboxes of the root '{}': choose another "
+                "with --runtime, or start a server on that root and remove them",
+                paths.runtime, owner);
+  }
+  if (owner != paths.root) RETURN_IF_ERROR(Overwrite(*taken, path, paths.root));
+  return std::move(*taken);
 }
 
 }  // namespace
@@ -43,12 +73,9 @@ Result<RootLock> RootLock::Acquire(const os::Paths& paths) {
                 "another root with --root",
                 pid ? std::to_string(*pid) : "unknown", paths.root);
   }
-  RootLock lock(std::move(*taken));
-  const std::string text = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(lock.lock_.fd(), 0) < 0 ||
-      ::pwrite(lock.lock_.fd(), text.data(), text.size(), 0) < 0) {
-    return Fail(ErrnoError("cannot write '" + paths.PidFile() + "'"));
-  }
+  ASSIGN_OR_RETURN(os::FileLock runtime, TakeRuntime(paths));
+  RootLock lock(std::move(*taken), std::move(runtime));
+  RETURN_IF_ERROR(Overwrite(lock.lock_, paths.PidFile(), std::to_string(::getpid()) + "\n"));
   return lock;
 }
 

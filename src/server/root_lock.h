@@ -1,4 +1,4 @@
-// RootLock: one server per root.
+// RootLock: one server per root, and one root per runtime folder.
 #pragma once
 
 #include "os/file_lock.h"
@@ -8,16 +8,22 @@ namespace wrenn::server {
 
 // Holds the lock on the root's pid file, which tells this process's pid while it is held. A file
 // that is not locked belongs to no server, whatever it says.
+//
+// Also holds the lock of the runtime folder, which names the root that it belongs to: what is there
+// and not in this root's records would be removed as an orphan, and may be another root's.
 class RootLock {
  public:
-  // kFailedPrecondition when another server has it; the message names its pid.
+  // kFailedPrecondition when another server has the root (the message names its pid) or the runtime
+  // folder, or when that holds sockets of another root's sandboxes. Both folders must exist.
   static Result<RootLock> Acquire(const os::Paths& paths);
   RootLock(RootLock&&) noexcept = default;
   ~RootLock();
 
  private:
-  explicit RootLock(os::FileLock lock) : lock_(std::move(lock)) {}
+  RootLock(os::FileLock lock, os::FileLock runtime)
+      : lock_(std::move(lock)), runtime_(std::move(runtime)) {}
   os::FileLock lock_;
+  os::FileLock runtime_;
 };
 
 // The pid of the server that runs on this root; kNotFound when none does.

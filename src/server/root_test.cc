@@ -20,6 +20,7 @@ class Root : public testing::Test {
     directory_ = std::make_unique<os::TemporaryDirectory>(std::move(*directory));
     paths_.root = directory_->path();
     paths_.runtime = paths_.root + "/run";
+    ASSERT_TRUE(paths_.Prepare());
     auto store = store::OpenSqlite(paths_.Database());
     ASSERT_TRUE(store);
     store_ = std::move(*store);
@@ -42,6 +43,36 @@ TEST_F(Root, OnlyOneServerHasIt) {
     EXPECT_NE(second.error().message.find("wrenn serve --stop"), std::string::npos);
   }
   EXPECT_FALSE(RunningServer(paths_));
+}
+
+TEST_F(Root, OnlyOneServerHasTheRuntimeFolder) {
+  const os::Paths other{.root = paths_.root + "/other", .runtime = paths_.runtime};
+  ASSERT_TRUE(other.Prepare());
+  {
+    const auto lock = RootLock::Acquire(paths_);
+    ASSERT_TRUE(lock) << lock.error().message;
+    const auto second = RootLock::Acquire(other);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, Code::kFailedPrecondition);
+    EXPECT_NE(second.error().message.find("'" + paths_.root + "'"), std::string::npos);
+    EXPECT_NE(second.error().message.find("--runtime"), std::string::npos);
+    EXPECT_FALSE(RunningServer(other));
+  }
+  EXPECT_TRUE(RootLock::Acquire(other));
+}
+
+TEST_F(Root, ARuntimeFolderWithSocketsStaysItsRoots) {
+  const os::Paths other{.root = paths_.root + "/other", .runtime = paths_.runtime};
+  ASSERT_TRUE(other.Prepare());
+  ASSERT_TRUE(RootLock::Acquire(other));
+  ASSERT_TRUE(os::MakeDirectory(other.SandboxRuntime("sb_1")));  // goes on without its server
+  const auto refused = RootLock::Acquire(paths_);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("'" + other.root + "'"), std::string::npos);
+  EXPECT_TRUE(RootLock::Acquire(other));
+  // What a root leaves that is gone is nobody's.
+  ASSERT_TRUE(os::RemoveTree(other.root));
+  EXPECT_TRUE(RootLock::Acquire(paths_));
 }
 
 TEST_F(Root, APidThatACrashLeftMeansNothing) {
