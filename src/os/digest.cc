@@ -31,17 +31,27 @@ void Sha256::Update(std::string_view bytes) {
   Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
 }
 
+Sha256Digest Sha256::Finish() {
+  Sha256Digest digest;
+  Must(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr));
+  return digest;
+}
+
 std::string Sha256::FinishHex() {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  Must(EVP_DigestFinal_ex(context_.get(), digest, &size));
+  const Sha256Digest digest = Finish();
   std::string hex;
-  hex.reserve(size * 2);
-  for (unsigned i = 0; i < size; ++i) {
-    hex.push_back("0123456789abcdef"[digest[i] >> 4]);
-    hex.push_back("0123456789abcdef"[digest[i] & 15]);
+  hex.reserve(digest.size() * 2);
+  for (const uint8_t byte : digest) {
+    hex.push_back("0123456789abcdef"[byte >> 4]);
+    hex.push_back("0123456789abcdef"[byte & 15]);
   }
   return hex;
+}
+
+Sha256Digest Sha256Bytes(std::string_view bytes) {
+  Sha256 digest;
+  digest.Update(bytes);
+  return digest.Finish();
 }
 
 std::string Sha256Hex(std::string_view bytes) {

@@ -1,6 +1,8 @@
 // SHA-256 of bytes and files, by OpenSSL.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +13,8 @@ struct evp_md_ctx_st;
 
 namespace wrenn::os {
 
+using Sha256Digest = std::array<uint8_t, 32>;
+
 // A digest in progress.
 class Sha256 {
  public:
@@ -20,7 +24,8 @@ class Sha256 {
   ~Sha256();
 
   void Update(std::string_view bytes);
-  // The digest of all bytes so far as 64 hex digits. The object is spent then.
+  // The digest of all bytes so far, as bytes or as 64 hex digits. The object is spent then.
+  Sha256Digest Finish();
   std::string FinishHex();
 
  private:
@@ -30,7 +35,8 @@ class Sha256 {
   std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
 
-// The digest of bytes as 64 hex digits.
+// The digest of bytes, as bytes or as 64 hex digits.
+Sha256Digest Sha256Bytes(std::string_view bytes);
 std::string Sha256Hex(std::string_view bytes);
 
 // The digest of a file's content as 64 hex digits, read in pieces. Holes cost their reading only.
