@@ -3,6 +3,7 @@
 
 #include "api/guest_channel.h"
 #include "api/handlers.h"
+#include "api/json_answer.h"
 #include "api/process_request.h"
 #include "base/encoding.h"
 
@@ -93,6 +94,11 @@ Result<Outcome> Collect(Context& context, sandbox::Lease& lease, agent::ProcessS
   const Deadline deadline = limit.count() ? Deadline::After(limit + kGrace) : Deadline::Never();
   Outcome outcome;
   for (;;) {
+    // Here too, for while output keeps coming there is nothing to wait for.
+    if (context.exchange.ClientGone()) return Fail(Code::kCanceled, "the client went away");
+    if (deadline.HasPassed()) {
+      return Fail(Code::kDeadlineExceeded, "the command went on after its time was over");
+    }
     if (!stream.HasBuffered()) RETURN_IF_ERROR(context.WaitForGuest(stream.fd(), deadline));
     auto event = stream.Next(Deadline::After(Context::kGuestLimit));
     // The agent's word that it has killed the process; its clock may be a little ahead of ours.
@@ -113,15 +119,22 @@ Result<Outcome> Collect(Context& context, sandbox::Lease& lease, agent::ProcessS
   }
 }
 
-json::object OutcomeView(const Outcome& outcome) {
+Status RespondOutcome(Context& context, const ExecRequest& request, const Outcome& outcome,
+                      milliseconds took) {
+  JsonAnswer answer(context.exchange, 200);
   const bool text = IsUtf8(outcome.out) && IsUtf8(outcome.err);
-  return {{"stdout", text ? outcome.out : Base64Encode(outcome.out)},
-          {"stderr", text ? outcome.err : Base64Encode(outcome.err)},
-          {"encoding", text ? "utf-8" : "base64"},
-          {"truncated", outcome.truncated},
-          {"exit_code", outcome.end.exit_code},
-          {"status", outcome.timed_out ? "timed out" : outcome.end.status},
-          {"timed_out", outcome.timed_out}};
+  const auto add = text ? &JsonAnswer::AddText : &JsonAnswer::AddBase64;
+  RETURN_IF_ERROR((answer.*add)("stdout", outcome.out));
+  RETURN_IF_ERROR((answer.*add)("stderr", outcome.err));
+  RETURN_IF_ERROR(answer.Add({{"encoding", text ? "utf-8" : "base64"},
+                              {"truncated", outcome.truncated},
+                              {"exit_code", outcome.end.exit_code},
+                              {"status", outcome.timed_out ? "timed out" : outcome.end.status},
+                              {"timed_out", outcome.timed_out},
+                              {"sandbox_id", context.sandbox_id()},
+                              {"cmd", request.process.start.process.cmd},
+                              {"duration_ms", took.count()}}));
+  return answer.Finish();
 }
 
 Status RespondStarted(Context& context, const ExecRequest& request, uint32_t pid) {
@@ -164,11 +177,7 @@ Status Exec(Context& context) {
                    Collect(context, *lease, started->stream, limit, process_limit));
   feeder.reset();
   const auto took = std::chrono::steady_clock::now() - began;
-  json::object answer = OutcomeView(outcome);
-  answer["sandbox_id"] = context.sandbox_id();
-  answer["cmd"] = request.process.start.process.cmd;
-  answer["duration_ms"] = std::chrono::duration_cast<milliseconds>(took).count();
-  return context.RespondJson(200, answer);
+  return RespondOutcome(context, request, outcome, std::chrono::duration_cast<milliseconds>(took));
 }
 
 }  // namespace wrenn::api

@@ -45,6 +45,29 @@ TEST_F(ExecTest, BinaryOutputAndInputAreBase64) {
   EXPECT_EQ(result.at("stderr").as_string(), Base64Encode("plain"));
 }
 
+TEST_F(ExecTest, LongOutputThatMustBeEscapedArrivesWhole) {
+  // Characters of 1, 2 and 6 bytes in JSON, on and off the borders of pieces.
+  const json::value result = Shell(
+                                 "for i in 1 2 3 4 5 6; do head -c 77777 /dev/zero | tr '\\0' "
+                                 "'\\1'; printf 'é\"\\n'; done;"
+                                 "printf '\\001' >&2")
+                                 .Json();
+  std::string expected;
+  for (int i = 0; i < 6; ++i) expected += std::string(77777, '\1') + "é\"\n";
+  EXPECT_EQ(result.at("encoding"), "utf-8");
+  EXPECT_TRUE(result.at("stdout") == json::value(expected));
+  EXPECT_EQ(result.at("stderr"), "\1");
+  EXPECT_EQ(result.at("exit_code"), 0);
+}
+
+TEST_F(ExecTest, LongBinaryOutputArrivesWhole) {
+  const json::value result =
+      Shell("head -c 200000 /dev/zero | tr '\\0' '\\377'; printf '\\001' >&2").Json();
+  EXPECT_EQ(result.at("encoding"), "base64");
+  EXPECT_EQ(*Base64Decode(result.at("stdout").as_string()), std::string(200'000, '\xff'));
+  EXPECT_EQ(*Base64Decode(result.at("stderr").as_string()), "\1");
+}
+
 TEST_F(ExecTest, TooMuchOutputIsCutAndSaid) {
   const json::value result =
       Shell("head -c 17000000 /dev/zero | tr '\\0' 'a'; exit 4", {{"timeout_sec", 0}}).Json();
