@@ -62,6 +62,7 @@ Status CopyToClient(Context& context, sandbox::Lease& lease, agent::Download& do
   }
   ASSIGN_OR_RETURN(wire::BodyWriter* const writer,
                    context.exchange.StartBody(download.status, kType, download.length));
+  if (context.exchange.request().method == "HEAD") return context.exchange.FinishBody();
   const std::unique_ptr<char[]> buffer(new char[kBufferSize]);
   for (;;) {
     ASSIGN_OR_RETURN(const size_t got,

@@ -41,6 +41,10 @@ TEST_F(FilesTest, FilesGoInAndOutRawAndInRanges) {
   EXPECT_EQ(Send(head, "0123456789").status, 204);
   EXPECT_EQ(*ReadFile(path), "0123456789");
   EXPECT_EQ(Call("GET", sandbox_ + "/files/stream/read" + Query(path)).body, "0123456789");
+  const Answer length = Call("HEAD", sandbox_ + "/files/stream/read" + Query(path));
+  EXPECT_EQ(length.status, 200);
+  EXPECT_EQ(length.body, "");
+  EXPECT_EQ(length.fields.Get("content-length"), "10");
   wire::RequestHead range = Head("GET", sandbox_ + "/files/stream/read" + Query(path));
   range.fields.Add("Range", "bytes=2-4");
   const Answer part = Send(range, {});

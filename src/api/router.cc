@@ -34,6 +34,8 @@ bool Matches(std::string_view pattern, std::string_view path, std::vector<std::s
 
 RouteMatch MatchRoute(std::span<const Route> routes, std::string_view method,
                       std::string_view path) {
+  // The exchange leaves the body of an answer to HEAD out.
+  if (method == "HEAD") method = "GET";
   RouteMatch match;
   for (const Route& route : routes) {
     std::vector<std::string> params;
@@ -45,6 +47,7 @@ RouteMatch MatchRoute(std::span<const Route> routes, std::string_view method,
     }
     if (!match.allow.empty()) match.allow += ", ";
     match.allow += route.method;
+    if (route.method == "GET") match.allow += ", HEAD";
   }
   return match;
 }

@@ -24,6 +24,7 @@ struct RouteMatch {
   std::string allow;                // methods that the path has, for 405; empty: unknown path
 };
 
+// HEAD finds the route of GET (RFC 9110 section 9.3.2).
 // Segments are compared before they are decoded, so an escaped slash never moves a boundary.
 RouteMatch MatchRoute(std::span<const Route> routes, std::string_view method,
                       std::string_view path);

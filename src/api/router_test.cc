@@ -33,7 +33,9 @@ TEST(Router, UnknownPathsAndMethodsAreToldApart) {
     EXPECT_EQ(match.allow, "") << path;
   }
   EXPECT_FALSE(Match("PATCH", "/v1/sandboxes").route);
-  EXPECT_EQ(Match("PATCH", "/v1/sandboxes").allow, "POST, GET");
+  EXPECT_EQ(Match("PATCH", "/v1/sandboxes").allow, "POST, GET, HEAD");
+  EXPECT_EQ(Match("HEAD", "/v1/sandboxes").route, Match("GET", "/v1/sandboxes").route);
+  EXPECT_FALSE(Match("HEAD", "/v1/sandboxes/x/stop").route);
 }
 
 TEST(Router, EveryRouteIsThereOnceAndNeedsAKeyUnderV1) {
