@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "base/id.h"
 
@@ -19,8 +20,7 @@ constexpr struct {
 
 bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
-}  // namespace
-
+// kInvalidArgument unless every name and value could be in an environment.
 Status CheckEnvironment(const std::map<std::string, std::string>& envs) {
   for (const auto& [name, value] : envs) {
     if (name.empty() || HasNul(name) || HasNul(value) || name.find('=') != std::string::npos) {
@@ -30,6 +30,8 @@ Status CheckEnvironment(const std::map<std::string, std::string>& envs) {
   }
   return {};
 }
+
+}  // namespace
 
 ProcessRequest ReadProcess(JsonReader& reader, int64_t default_timeout_sec,
                            std::string_view default_cmd) {

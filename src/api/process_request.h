@@ -1,7 +1,6 @@
 // What the routes that start or find processes have in common.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "agent/client.h"
@@ -23,9 +22,6 @@ struct ProcessRequest {
 // Errors are left in the reader.
 ProcessRequest ReadProcess(JsonReader& reader, int64_t default_timeout_sec,
                            std::string_view default_cmd = {});
-
-// kInvalidArgument unless every name and value could be in an environment.
-Status CheckEnvironment(const std::map<std::string, std::string>& envs);
 
 // A process as a path or message names it: digits are a pid, else it is a tag. kNotFound for what
 // can be neither.

@@ -1,6 +1,5 @@
 // Sandboxes: create, list, show, end; console, journal, metrics.
 #include "api/handlers.h"
-#include "api/process_request.h"
 #include "api/views.h"
 
 namespace wrenn::api {
@@ -12,7 +11,6 @@ constexpr int64_t kMinMemoryMb = 32;
 constexpr int64_t kMaxMemoryMb = 16 << 20;
 constexpr int64_t kMaxDiskMb = 64 << 20;
 constexpr int64_t kMaxTimeoutSec = 366L * 24 * 3600;
-constexpr size_t kMaxMetadataBytes = 64 << 10;
 constexpr int64_t kDefaultLogBytes = 64 << 10;
 constexpr int64_t kMaxLogBytes = 16 << 20;
 
@@ -21,12 +19,7 @@ std::optional<int> ReadSize(JsonReader& reader, std::string_view name, int64_t l
   return number ? std::optional<int>(static_cast<int>(*number)) : std::nullopt;
 }
 
-size_t SizeOf(const std::map<std::string, std::string>& map) {
-  size_t size = 0;
-  for (const auto& [key, value] : map) size += key.size() + value.size();
-  return size;
-}
-
+// Names and sizes of envs and metadata are checked by the manager, for whoever asks it.
 Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   JsonReader reader(object);
   sandbox::CreateRequest request;
@@ -39,10 +32,6 @@ Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   request.envs = reader.StringMap("envs");
   request.metadata = reader.StringMap("metadata");
   RETURN_IF_ERROR(reader.FinishStrict());
-  if (SizeOf(request.metadata) > kMaxMetadataBytes) {
-    return Fail(Code::kInvalidArgument, "metadata may have at most {} bytes", kMaxMetadataBytes);
-  }
-  RETURN_IF_ERROR(CheckEnvironment(request.envs));
   return request;
 }
 
