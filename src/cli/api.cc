@@ -8,14 +8,14 @@
 
 #include "api/errors.h"
 #include "base/encoding.h"
-#include "os/paths.h"
+#include "cli/local.h"
 #include "wire/sockets.h"
 
 namespace wrenn::cli {
 namespace {
 
 constexpr std::string_view kDefaultUrl = "http://127.0.0.1:8080";
-constexpr std::chrono::milliseconds kConnectLimit{10'000};
+constexpr std::chrono::milliseconds kHealthLimit{10'000};
 constexpr size_t kMaxAnswer = 64 << 20;
 constexpr size_t kMaxErrorBody = 64 << 10;
 
@@ -39,11 +39,13 @@ Result<std::vector<std::string>> Resolve(const std::string& host) {
   return addresses;
 }
 
-std::string ReadKey() {
-  if (const char* key = std::getenv("WRENN_API_KEY"); key && *key) return key;
-  const auto paths = os::Paths::FromEnvironment();
-  if (!paths) return {};
-  auto key = ReadFile(paths->KeyFile(), 4096);
+std::string KeyOfEnvironment() {
+  const char* key = std::getenv("WRENN_API_KEY");
+  return key ? key : "";
+}
+
+std::string KeyOfRoot(const os::Paths& paths) {
+  auto key = ReadFile(paths.KeyFile(), 4096);
   if (!key) return {};
   key->erase(key->find_last_not_of(" \r\n\t") + 1);
   return std::move(*key);
@@ -105,7 +107,19 @@ Result<Endpoint> ParseUrl(std::string_view url) {
 Result<Api> Api::FromEnvironment() {
   const char* url = std::getenv("WRENN_API_URL");
   ASSIGN_OR_RETURN(Endpoint endpoint, ParseUrl(url && *url ? std::string_view(url) : kDefaultUrl));
-  return Api(std::move(endpoint), ReadKey());
+  std::string key = KeyOfEnvironment();
+  // This machine's key is no other's business.
+  if (key.empty() && endpoint.IsLoopback()) {
+    if (const auto paths = LocalPaths()) key = KeyOfRoot(*paths);
+  }
+  return Api(std::move(endpoint), std::move(key));
+}
+
+Result<Api> Api::OfRoot(const os::Paths& paths, std::string_view url) {
+  ASSIGN_OR_RETURN(Endpoint endpoint, ParseUrl(url));
+  std::string key = KeyOfRoot(paths);
+  if (key.empty()) key = KeyOfEnvironment();
+  return Api(std::move(endpoint), std::move(key));
 }
 
 Result<UniqueFd> Api::ConnectSocket() const {
@@ -117,7 +131,7 @@ Result<UniqueFd> Api::ConnectSocket() const {
   }
   Error last{Code::kUnavailable, "the host has no address", {}};
   for (const std::string& address : addresses) {
-    auto connected = wire::ConnectTcp(address, endpoint_.port, Deadline::After(kConnectLimit));
+    auto connected = wire::ConnectTcp(address, endpoint_.port, Deadline::After(connect_limit_));
     if (connected && interrupter_) RETURN_IF_ERROR(interrupter_->Add(connected->get()));
     if (connected) return connected;
     last = std::move(connected.error());
@@ -150,7 +164,8 @@ std::optional<Error> Api::ErrorOf(wire::HttpClient& http, Deadline deadline) con
   const auto body = http.body().ReadAll(kMaxErrorBody, deadline);
   Error error = api::ParseErrorBody(status, body ? *body : std::string());
   if (status == 401 && key_.empty()) {
-    error.message = "the server asks for an API key: set WRENN_API_KEY, or WRENN_ROOT to its root";
+    error.message = "the server asks for an API key: set WRENN_API_KEY";
+    if (endpoint_.IsLoopback()) error.message += ", or WRENN_ROOT to its root";
   } else if (status == 401) {
     error.message += ": see WRENN_API_KEY, and 'wrenn key create'";
   }
@@ -178,7 +193,7 @@ Result<json::value> Api::Call(std::string_view method, std::string_view target,
 
 bool Api::Answers() const {
   const auto http = Connect();
-  return http && (*http)->Send(MakeHead("GET", "/health"), {}, Deadline::After(kConnectLimit));
+  return http && (*http)->Send(MakeHead("GET", "/health"), {}, Deadline::After(kHealthLimit));
 }
 
 std::string SandboxTarget(std::string_view id, std::string_view rest) {

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "cli/interrupter.h"
+#include "os/paths.h"
 #include "wire/http_client.h"
 
 namespace wrenn::cli {
@@ -33,9 +34,12 @@ class Api {
  public:
   static constexpr std::chrono::milliseconds kDefaultLimit{60'000};
 
-  // The server of $WRENN_API_URL and the key of $WRENN_API_KEY, else of the root's key file (none
-  // at all when that cannot be read: the server then refuses what needs one).
+  // The server of $WRENN_API_URL and the key of $WRENN_API_KEY, else, for a server on this machine,
+  // of the root's key file (none at all when that cannot be read: the server then refuses what
+  // needs one).
   static Result<Api> FromEnvironment();
+  // The server that runs on a root of this machine, at `url`, and that root's key.
+  static Result<Api> OfRoot(const os::Paths& paths, std::string_view url);
 
   Api(Endpoint endpoint, std::string key) : endpoint_(std::move(endpoint)), key_(std::move(key)) {}
 
@@ -45,6 +49,9 @@ class Api {
   void set_interrupter(std::shared_ptr<Interrupter> interrupter) {
     interrupter_ = std::move(interrupter);
   }
+
+  // The longest that connecting takes; 10 s at first.
+  void set_connect_limit(std::chrono::milliseconds limit) { connect_limit_ = limit; }
 
   // A request with a JSON body, or none, and the answer's JSON; null for an empty answer.
   Result<json::value> Call(std::string_view method, std::string_view target,
@@ -60,10 +67,13 @@ class Api {
 
   // Whether a server answers there at all.
   bool Answers() const;
+  // Whether a server there would be one of this machine, so that its root may stand in for it.
+  bool IsLocal() const { return endpoint_.IsLoopback() && endpoint_.prefix.empty(); }
 
  private:
   Endpoint endpoint_;
   std::string key_;
+  std::chrono::milliseconds connect_limit_{10'000};
   std::shared_ptr<Interrupter> interrupter_;
 };
 

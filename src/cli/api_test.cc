@@ -4,6 +4,7 @@
 
 #include "cli/guest_process.h"
 #include "cli/options.h"
+#include "os/files.h"
 #include "wire/http_server.h"
 #include "wire/sockets.h"
 
@@ -85,6 +86,56 @@ TEST_F(ApiTest, WithoutAServerTheMessageSaysHowToStartOne) {
   EXPECT_EQ(answer.error().message, fmt::format("no server at 127.0.0.1:{}: start one with 'wrenn "
                                                 "serve --detach'",
                                                 port_));
+}
+
+// The environment of FromEnvironment(), with a root that has a key.
+class EnvironmentTest : public testing::Test {
+ protected:
+  EnvironmentTest() : directory_(*os::TemporaryDirectory::Make()) {
+    ::setenv("WRENN_ROOT", directory_.path().c_str(), 1);
+    ::setenv("WRENN_CONFIG", "/dev/null", 1);
+    ::unsetenv("WRENN_API_KEY");
+    EXPECT_TRUE(WriteFileAtomically(directory_.path() + "/api-key", "of-the-root\n", 0600));
+  }
+  ~EnvironmentTest() override {
+    for (const char* name : {"WRENN_ROOT", "WRENN_CONFIG", "WRENN_API_KEY", "WRENN_API_URL"}) {
+      ::unsetenv(name);
+    }
+  }
+  static std::string KeyFor(const char* url) {
+    ::setenv("WRENN_API_URL", url, 1);
+    const auto api = Api::FromEnvironment();
+    return api ? std::string(api->MakeHead("GET", "/").fields.Get("x-api-key")) : "no API";
+  }
+
+  os::TemporaryDirectory directory_;
+};
+
+TEST_F(EnvironmentTest, TheRootsKeyGoesToNoOtherMachine) {
+  EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
+  EXPECT_EQ(KeyFor("http://localhost:9"), "of-the-root");
+  EXPECT_EQ(KeyFor("http://192.0.2.1:9"), "");
+  EXPECT_EQ(KeyFor("http://127.0.0.1.example:9"), "");
+  ::setenv("WRENN_API_KEY", "given", 1);
+  EXPECT_EQ(KeyFor("http://192.0.2.1:9"), "given");
+  EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "given");
+}
+
+TEST_F(EnvironmentTest, ARootsServerGetsThatRootsKey) {
+  ::setenv("WRENN_API_KEY", "of-another", 1);
+  const os::Paths paths{.root = directory_.path(), .runtime = directory_.path() + "/run"};
+  const auto api = Api::OfRoot(paths, "http://127.0.0.1:9");
+  ASSERT_TRUE(api);
+  EXPECT_EQ(api->endpoint().port, 9);
+  EXPECT_EQ(api->MakeHead("GET", "/").fields.Get("x-api-key"), "of-the-root");
+}
+
+TEST_F(EnvironmentTest, TheSettingsFileSaysWhereTheRootIs) {
+  const std::string file = directory_.path() + "/wrenn.toml";
+  ASSERT_TRUE(WriteFileAtomically(file, fmt::format("root = '{}'\n", directory_.path()), 0600));
+  ::unsetenv("WRENN_ROOT");
+  ::setenv("WRENN_CONFIG", file.c_str(), 1);
+  EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
 }
 
 TEST(ShellExitCode, IsAsAShellGivesIt) {

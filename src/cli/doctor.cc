@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/doctor/probes.h"
 #include "cli/invocation.h"
+#include "cli/local.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
 
@@ -13,7 +14,7 @@ namespace wrenn::cli {
 namespace {
 
 Result<int> Doctor(bool as_json) {
-  ASSIGN_OR_RETURN(const os::Paths paths, os::Paths::FromEnvironment());
+  ASSIGN_OR_RETURN(const os::Paths paths, LocalPaths());
   std::vector<doctor::Check> checks;
   {
     ProgressLine line;

@@ -6,11 +6,17 @@
 #include <filesystem>
 
 #include "os/files.h"
+#include "server/config.h"
 
 namespace wrenn::cli {
 
+Result<os::Paths> LocalPaths() {
+  ASSIGN_OR_RETURN(server::ServerConfig config, server::LoadConfig({}));
+  return std::move(config.paths);
+}
+
 Result<Local> OpenLocal() {
-  ASSIGN_OR_RETURN(os::Paths paths, os::Paths::FromEnvironment());
+  ASSIGN_OR_RETURN(os::Paths paths, LocalPaths());
   RETURN_IF_ERROR(paths.Prepare());
   ASSIGN_OR_RETURN(auto store, store::OpenSqlite(paths.Database()));
   return Local{std::move(paths), std::move(store)};

@@ -14,6 +14,9 @@ struct Local {
   std::unique_ptr<store::Store> store;
 };
 
+// Where the server of this machine keeps its files: what the settings file says counts, too.
+Result<os::Paths> LocalPaths();
+
 // Opens the records of the root, which is made when absent. Others may have them open.
 Result<Local> OpenLocal();
 

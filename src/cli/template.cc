@@ -60,10 +60,13 @@ Result<int> Build(const Options& options) {
   return kSuccess;
 }
 
+// Whether the server is to be asked. One elsewhere is in any case: the records here are not its.
+bool AskServer(const Api& api) { return !api.IsLocal() || api.Answers(); }
+
 // The templates as the running server says, or as the records do when there is no server.
 Result<json::array> Templates() {
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
-  if (api.Answers()) {
+  if (AskServer(api)) {
     ASSIGN_OR_RETURN(json::value answer, api.Call("GET", "/v1/templates"));
     if (!answer.is_array()) return Fail(Code::kInternal, "the server's answer is no list");
     return std::move(answer.get_array());
@@ -114,7 +117,7 @@ Result<int> Inspect(const Options& options) {
 
 Result<int> Remove(const Options& options) {
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
-  const bool by_server = api.Answers();
+  const bool by_server = AskServer(api);
   int code = kSuccess;
   for (const std::string& name : options.names) {
     const auto remove = [&]() -> Status {
