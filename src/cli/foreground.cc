@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "cli/invocation.h"
+#include "cli/signal_sender.h"
 #include "cli/terminal.h"
 
 namespace wrenn::cli {
@@ -42,9 +43,11 @@ wire::Signal SignalOf(int signal) {
   }
 }
 
-// Passes signals on until `stop`. The one with which the program was given up stays in `gave_up`.
+// Passes signals on until `stop`, and waits for none to arrive: the third must be heard though the
+// server does not answer. The one with which the program was given up stays in `gave_up`.
 void PassSignals(GuestProcess& process, SignalSource& signals, int stop,
                  std::atomic<int>& gave_up) {
+  SignalSender sender(process);
   int interrupts = 0;
   while (WaitUnlessStopped(signals.fd(), stop)) {
     const auto signal = signals.Next();
@@ -55,9 +58,7 @@ void PassSignals(GuestProcess& process, SignalSource& signals, int stop,
       process.Abandon();
       return;
     }
-    const Status sent =
-        process.Signal(interrupts >= kKillAt ? wire::Signal::kKill : SignalOf(*signal));
-    if (!sent) PrintError(sent.error().WithContext("cannot pass the signal on"));
+    sender.Send(interrupts >= kKillAt ? wire::Signal::kKill : SignalOf(*signal));
   }
 }
 

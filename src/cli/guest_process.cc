@@ -140,11 +140,14 @@ Status GuestProcess::Resize(wire::PtySize size) {
   return socket_->SendText(json::serialize(message), Deadline::Never());
 }
 
-Status GuestProcess::Signal(wire::Signal signal) const {
+Status GuestProcess::Signal(wire::Signal signal, std::shared_ptr<Interrupter> interrupter) const {
+  Api api = api_;
+  // Not the caller's of Start(): a signal can be sent after an interruption, too.
+  api.set_interrupter(std::move(interrupter));
   // "SIGNAL_SIGINT" without its first word.
   const json::object body = {{"signal", wire::SignalName(signal).substr(std::strlen("SIGNAL_"))}};
   const auto sent =
-      api_.Call("POST", SandboxTarget(sandbox_, fmt::format("/processes/{}/signal", pid_)), &body);
+      api.Call("POST", SandboxTarget(sandbox_, fmt::format("/processes/{}/signal", pid_)), &body);
   if (!sent && sent.error().code != Code::kNotFound) return Fail(sent.error());
   return {};
 }

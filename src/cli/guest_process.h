@@ -51,8 +51,8 @@ class GuestProcess {
   Status Resize(wire::PtySize size);
 
   // By a way of its own, so that it arrives though input waits. Harmless when the program has
-  // ended.
-  Status Signal(wire::Signal signal) const;
+  // ended. `interrupter`, if any, can break it off.
+  Status Signal(wire::Signal signal, std::shared_ptr<Interrupter> interrupter = nullptr) const;
 
   uint32_t pid() const { return pid_; }
 
@@ -61,7 +61,8 @@ class GuestProcess {
 
  private:
   GuestProcess(const Api& api, std::string sandbox) : api_(api), sandbox_(std::move(sandbox)) {
-    api_.set_interrupter(nullptr);  // a signal can be sent after an interruption, too
+    // A signal goes to a server that has answered just now.
+    api_.set_connect_limit(std::chrono::seconds(3));
   }
   Result<std::optional<ProcessOutput>> Decode(const api::WebSocketMessage& message);
 
