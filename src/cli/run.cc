@@ -77,7 +77,7 @@ Result<std::vector<std::string>> TakeAlong(const Api& api, const std::string& sa
 
 // Builds the template when it is a built-in one and the server, on this machine, has it not.
 Status EnsureTemplate(const Api& api, const std::string& name) {
-  if (!IsBuiltIn(name) || !api.endpoint().IsLoopback()) return {};
+  if (!IsBuiltIn(name) || !api.IsLocal()) return {};
   ASSIGN_OR_RETURN(const json::value templates, api.Call("GET", "/v1/templates"));
   if (!templates.is_array()) return Fail(Code::kInternal, "the server's answer is no list");
   for (const json::value& item : templates.get_array()) {
@@ -113,8 +113,7 @@ Result<GuestProcess> Begin(const Api& api, const OwnedSandbox& sandbox, const Op
 }
 
 Result<int> RunIn(const Api& api, const OwnedSandbox& sandbox, const Options& options,
-                  const std::vector<std::string>& words, SignalSource& signals) {
-  int interrupted = 0;
+                  const std::vector<std::string>& words, SignalSource& signals, int& interrupted) {
   auto process = Begin(api, sandbox, options, words, signals, interrupted);
   if (interrupted) return kSignalBase + interrupted;
   if (!process) return StartFailure(process.error());
@@ -134,8 +133,8 @@ Result<int> Run(const Options& options, const std::vector<std::string>& command)
   auto sandbox = OwnedSandbox::Create(api, request, signals, interrupted);
   if (interrupted) return kSignalBase + interrupted;
   if (!sandbox) return Fail(sandbox.error());
-  Result<int> code = RunIn(api, *sandbox, options, command, signals);
-  if (options.keep) {
+  Result<int> code = RunIn(api, *sandbox, options, command, signals, interrupted);
+  if (options.keep && interrupted == 0) {
     PrintNote("kept " + sandbox->Keep());
     return code;
   }
