@@ -34,4 +34,12 @@ size_t ForEachSandbox(const std::vector<std::string>& ids,
   return failed;
 }
 
+size_t StopSandboxes(const Api& api, const std::vector<std::string>& ids) {
+  return ForEachSandbox(ids, [&](const std::string& id) -> Status {
+    const json::object nothing;
+    RETURN_IF_ERROR(api.Call("POST", SandboxTarget(id, "/stop"), &nothing));
+    return {};
+  });
+}
+
 }  // namespace wrenn::cli

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/api.h"
 
 namespace wrenn::cli {
 
@@ -13,5 +14,8 @@ namespace wrenn::cli {
 // Answers how many failed.
 size_t ForEachSandbox(const std::vector<std::string>& ids,
                       const std::function<Status(const std::string&)>& act);
+
+// Stops every one in order, in the same way.
+size_t StopSandboxes(const Api& api, const std::vector<std::string>& ids);
 
 }  // namespace wrenn::cli

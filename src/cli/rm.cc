@@ -53,12 +53,7 @@ Result<int> Remove(const Options& options) {
 Result<int> Stop(const Options& options) {
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
   ASSIGN_OR_RETURN(const auto ids, Targets(api, options, false));
-  const size_t failed = ForEachSandbox(ids, [&](const std::string& id) -> Status {
-    const json::object nothing;
-    RETURN_IF_ERROR(api.Call("POST", SandboxTarget(id, "/stop"), &nothing));
-    return {};
-  });
-  return failed == 0 ? kSuccess : kFailure;
+  return StopSandboxes(api, ids) == 0 ? kSuccess : kFailure;
 }
 
 void AddIds(CLI::App& command, Options& options, const char* all) {

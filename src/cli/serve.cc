@@ -60,39 +60,42 @@ Result<int> ServeInBackground(const Options& options) {
     arguments.emplace_back(setting.flag);
     arguments.push_back(given->second);
   }
-  ASSIGN_OR_RETURN(const StartedServer server, StartServer(config.paths, std::move(arguments)));
+  ASSIGN_OR_RETURN(const StartedServer server, StartServer(config, std::move(arguments)));
   fmt::print("server pid {} on {}\nlog: {}\nto stop it: wrenn serve --stop\n", server.pid,
              server.address, server.log);
   return kSuccess;
 }
 
-Status StopAllSandboxes() {
-  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
+// Those of the server that is to end, whatever server other commands talk to.
+Status StopAllSandboxes(const os::Paths& paths, const server::ServerOfRoot& server) {
+  if (server.url.empty()) {
+    return Fail(Code::kUnavailable,
+                "the server (pid {}) does not answer yet: try again, or without --sandboxes",
+                server.pid);
+  }
+  ASSIGN_OR_RETURN(const Api api, Api::OfRoot(paths, server.url));
   ASSIGN_OR_RETURN(const auto sandboxes, ListSandboxes(api));
   std::vector<std::string> ids;
   for (const SandboxView& sandbox : sandboxes) {
     if (!sandbox.ended()) ids.push_back(sandbox.id);
   }
-  const size_t failed = ForEachSandbox(ids, [&](const std::string& id) -> Status {
-    const json::object nothing;
-    RETURN_IF_ERROR(api.Call("POST", SandboxTarget(id, "/stop"), &nothing));
-    return {};
-  });
+  const size_t failed = StopSandboxes(api, ids);
   if (failed > 0) return Fail(Code::kInternal, "{} sandboxes were not stopped", failed);
   return {};
 }
 
 Result<int> StopServer(const Options& options) {
   ASSIGN_OR_RETURN(const server::ServerConfig config, server::LoadConfig(options.settings));
-  ASSIGN_OR_RETURN(const pid_t pid, server::RunningServer(config.paths));
-  if (options.sandboxes) RETURN_IF_ERROR(StopAllSandboxes());
+  ASSIGN_OR_RETURN(const server::ServerOfRoot server, server::RunningServer(config.paths));
+  const pid_t pid = server.pid;
+  if (options.sandboxes) RETURN_IF_ERROR(StopAllSandboxes(config.paths, server));
   ASSIGN_OR_RETURN(const os::ProcessStat stat, os::ReadProcessStat(pid));
   ASSIGN_OR_RETURN(os::Process process, os::Process::Open(pid, stat.start_time));
   RETURN_IF_ERROR(process.Signal(SIGTERM));
   const auto ended = process.Wait(Deadline::After(kStopLimit));
   if (!ended && ended.error().code == Code::kDeadlineExceeded) {
     return Fail(Code::kDeadlineExceeded, "the server (pid {}) has not ended after {} s: see '{}'",
-                pid, kStopLimit.count(), config.paths.ServerLog());
+                pid, kStopLimit.count(), LogFileOf(config));
   }
   if (!ended) return Fail(ended.error());
   fmt::print("server ended (pid {})\n", pid);

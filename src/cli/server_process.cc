@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "cli/local.h"
 #include "cli/terminal.h"
 #include "os/process.h"
@@ -43,10 +41,15 @@ void ReportReady(int ready_fd, const std::string& address) { Report(ready_fd, kR
 
 void ReportFailure(int ready_fd, const Error& error) { Report(ready_fd, kFailed, error.message); }
 
-Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::string> arguments) {
-  RETURN_IF_ERROR(paths.Prepare());
+std::string LogFileOf(const server::ServerConfig& config) {
+  return config.log_file.empty() ? config.paths.ServerLog() : config.log_file;
+}
+
+Result<StartedServer> StartServer(const server::ServerConfig& config,
+                                  std::vector<std::string> arguments) {
+  RETURN_IF_ERROR(config.paths.Prepare());
   ASSIGN_OR_RETURN(const std::string own, OwnProgram());
-  const std::string log_path = paths.ServerLog();
+  const std::string log_path = LogFileOf(config);
   const UniqueFd log(::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!log) return Fail(ErrnoError("cannot write the log '" + log_path + "'"));
   int pipe[2];
@@ -59,7 +62,7 @@ Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::strin
   // The log file is rotated by the server; its output goes there too, for what comes before and
   // what no logger writes.
   options.argv = {own, "serve", "--ready-fd", "3"};
-  if (std::ranges::find(arguments, "--log-file") == arguments.end()) {
+  if (config.log_file.empty()) {
     options.argv.insert(options.argv.end(), {"--log-file", log_path});
   }
   options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
@@ -90,12 +93,11 @@ Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::strin
 Status EnsureServer(const Api& api) {
   const auto connected = api.ConnectSocket();
   if (connected) return {};
-  if (!api.endpoint().IsLoopback() || !api.endpoint().prefix.empty())
-    return Fail(connected.error());
-  ASSIGN_OR_RETURN(const os::Paths paths, os::Paths::FromEnvironment());
+  if (!api.IsLocal()) return Fail(connected.error());
+  ASSIGN_OR_RETURN(const server::ServerConfig config, server::LoadConfig({}));
   const std::string host = api.endpoint().host == "localhost" ? "127.0.0.1" : api.endpoint().host;
   const Endpoint listen{host, api.endpoint().port, {}};
-  auto started = StartServer(paths, {"--listen", listen.Address()});
+  auto started = StartServer(config, {"--listen", listen.Address()});
   if (!started) {
     if (api.ConnectSocket()) return {};  // somebody else has started one meanwhile
     return Fail(std::move(started.error()));

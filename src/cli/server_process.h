@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cli/api.h"
-#include "os/paths.h"
+#include "server/config.h"
 
 namespace wrenn::cli {
 
@@ -15,10 +15,14 @@ struct StartedServer {
   std::string log;      // path of its log
 };
 
-// Starts `wrenn serve` with these arguments in the background, in a session of its own, with its
-// output in the root's server.log, and returns when it answers requests. When it cannot start, the
-// error says why in its own words, and nothing is left running.
-Result<StartedServer> StartServer(const os::Paths& paths, std::vector<std::string> arguments);
+// Where a server in the background logs: the configured file, else the root's server.log.
+std::string LogFileOf(const server::ServerConfig& config);
+
+// Starts `wrenn serve` with these arguments, whose settings `config` has too, in the background, in
+// a session of its own, with its output in its log, and returns when it answers requests. When it
+// cannot start, the error says why in its own words, and nothing is left running.
+Result<StartedServer> StartServer(const server::ServerConfig& config,
+                                  std::vector<std::string> arguments);
 
 // For the started server: tells the starter through `ready_fd` (-1: nobody waits) how it went, and
 // closes it.

@@ -16,14 +16,20 @@ namespace {
 constexpr int kLooks = 20;
 constexpr useconds_t kLookPause = 10'000;  // microseconds
 
-Result<pid_t> ReadPid(const os::Paths& paths) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(paths.PidFile(), 64));
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
-  if (error != std::errc() || pid <= 0) {
+constexpr size_t kMaxPidFile = 256;
+
+Result<ServerOfRoot> ReadPidFile(const os::Paths& paths) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(paths.PidFile(), kMaxPidFile));
+  ServerOfRoot server;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, server.pid);
+  if (error != std::errc() || server.pid <= 0) {
     return Fail(Code::kNotFound, "'{}' holds no pid", paths.PidFile());
   }
-  return pid;
+  // The second line counts when it is whole.
+  const std::string_view rest(end, last);
+  if (rest.size() > 2 && rest.ends_with('\n')) server.url = rest.substr(1, rest.size() - 2);
+  return server;
 }
 
 Status Overwrite(const os::FileLock& lock, const std::string& path, const std::string& text) {
@@ -59,24 +65,33 @@ Result<os::FileLock> TakeRuntime(const os::Paths& paths) {
 
 Result<RootLock> RootLock::Acquire(const os::Paths& paths) {
   ASSIGN_OR_RETURN(auto taken, os::FileLock::TryAcquire(paths.PidFile()));
-  auto pid = ReadPid(paths);
+  auto other = ReadPidFile(paths);
   // Without a pid it may only be somebody who looks (RunningServer), or a server that has just
   // begun.
-  for (int i = 0; !taken && !pid && i < kLooks; ++i) {
+  for (int i = 0; !taken && !other && i < kLooks; ++i) {
     ::usleep(kLookPause);
     ASSIGN_OR_RETURN(taken, os::FileLock::TryAcquire(paths.PidFile()));
-    pid = ReadPid(paths);
+    other = ReadPidFile(paths);
   }
   if (!taken) {
     return Fail(Code::kFailedPrecondition,
                 "a server (pid {}) already runs on '{}': end it with 'wrenn serve --stop', or take "
                 "another root with --root",
-                pid ? std::to_string(*pid) : "unknown", paths.root);
+                other ? std::to_string(other->pid) : "unknown", paths.root);
   }
   ASSIGN_OR_RETURN(os::FileLock runtime, TakeRuntime(paths));
-  RootLock lock(std::move(*taken), std::move(runtime));
-  RETURN_IF_ERROR(Overwrite(lock.lock_, paths.PidFile(), std::to_string(::getpid()) + "\n"));
+  RootLock lock(std::move(*taken), std::move(runtime), paths.PidFile());
+  RETURN_IF_ERROR(Overwrite(lock.lock_, lock.pid_file_, std::to_string(::getpid()) + "\n"));
   return lock;
+}
+
+Status RootLock::Announce(const std::string& address) {
+  // The first line stays as it is, so that who looks never finds the file empty.
+  const std::string text = fmt::format("{}\nhttp://{}\n", ::getpid(), address);
+  if (::pwrite(lock_.fd(), text.data(), text.size(), 0) < 0) {
+    return Fail(ErrnoError("cannot write '" + pid_file_ + "'"));
+  }
+  return {};
 }
 
 RootLock::~RootLock() {
@@ -85,7 +100,7 @@ RootLock::~RootLock() {
     const int emptied = ::ftruncate(lock_.fd(), 0);
 }
 
-Result<pid_t> RunningServer(const os::Paths& paths) {
+Result<ServerOfRoot> RunningServer(const os::Paths& paths) {
   const UniqueFd file(::open(paths.PidFile().c_str(), O_RDONLY | O_CLOEXEC));
   if (!file && errno == ENOENT) return Fail(Code::kNotFound, "no server runs on '{}'", paths.root);
   if (!file) return Fail(ErrnoError("cannot open '" + paths.PidFile() + "'"));
@@ -94,7 +109,7 @@ Result<pid_t> RunningServer(const os::Paths& paths) {
   if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) {
     return Fail(Code::kNotFound, "no server runs on '{}'", paths.root);
   }
-  return ReadPid(paths);
+  return ReadPidFile(paths);
 }
 
 }  // namespace wrenn::server

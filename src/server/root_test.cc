@@ -36,13 +36,22 @@ TEST_F(Root, OnlyOneServerHasIt) {
   {
     const auto lock = RootLock::Acquire(paths_);
     ASSERT_TRUE(lock) << lock.error().message;
-    EXPECT_EQ(*RunningServer(paths_), ::getpid());
+    EXPECT_EQ(RunningServer(paths_)->pid, ::getpid());
     const auto second = RootLock::Acquire(paths_);
     ASSERT_FALSE(second);
     EXPECT_NE(second.error().message.find("pid " + std::to_string(::getpid())), std::string::npos);
     EXPECT_NE(second.error().message.find("wrenn serve --stop"), std::string::npos);
   }
   EXPECT_FALSE(RunningServer(paths_));
+}
+
+TEST_F(Root, TellsWhereItsServerAnswers) {
+  auto lock = RootLock::Acquire(paths_);
+  ASSERT_TRUE(lock) << lock.error().message;
+  EXPECT_EQ(RunningServer(paths_)->url, "");
+  ASSERT_TRUE(lock->Announce("[::1]:8080"));
+  EXPECT_EQ(RunningServer(paths_)->pid, ::getpid());
+  EXPECT_EQ(RunningServer(paths_)->url, "http://[::1]:8080");
 }
 
 TEST_F(Root, OnlyOneServerHasTheRuntimeFolder) {

@@ -107,7 +107,7 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   RaiseDescriptorLimit();
 
   RETURN_IF_ERROR(config.paths.Prepare());
-  ASSIGN_OR_RETURN(const RootLock lock, RootLock::Acquire(config.paths));
+  ASSIGN_OR_RETURN(RootLock lock, RootLock::Acquire(config.paths));
   RETURN_IF_ERROR(OpenLog(config));
   ASSIGN_OR_RETURN(UniqueFd listener, Listen(config));
   ASSIGN_OR_RETURN(const uint16_t port, wire::LocalPort(listener.get()));
@@ -127,6 +127,7 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   wire::HttpServer http([&api](wire::Exchange& exchange) { api->Handle(exchange); });
   http.Listen(std::move(listener));
   LogStart(config, engine->info(), address);
+  RETURN_IF_ERROR(lock.Announce(address));
   if (options.on_ready) options.on_ready(address);
 
   ASSIGN_OR_RETURN(const int signal, signals->Wait());
