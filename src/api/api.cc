@@ -14,6 +14,13 @@ Result<std::unique_ptr<Api>> Api::Make(sandbox::Manager& manager, template_::Cat
       new Api(std::move(services), std::move(options), std::move(stopping)));
 }
 
+wire::HttpServer::Options Api::HttpOptions() {
+  wire::HttpServer::Options options;
+  options.refusal_body = FormatRefusal;
+  options.refusal_type = "application/json";
+  return options;
+}
+
 void Api::Handle(wire::Exchange& exchange) {
   const auto began = std::chrono::steady_clock::now();
   const wire::RequestHead& request = exchange.request();

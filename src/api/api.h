@@ -36,6 +36,9 @@ class Api {
   // Answers one request; what wire::HttpServer calls.
   void Handle(wire::Exchange& exchange);
 
+  // For the server that calls it: what is refused there has the shape of the API's errors.
+  static wire::HttpServer::Options HttpOptions();
+
   // Answers new requests with 503, ends WebSockets, and waits for what is going on. False when
   // there is something left at the deadline.
   bool Drain(Deadline deadline);

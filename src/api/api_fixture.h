@@ -61,7 +61,7 @@ class ApiFixture : public testing::Test {
     ASSERT_TRUE(api);
     api_ = std::move(*api);
     server_ = std::make_unique<wire::HttpServer>(
-        [this](wire::Exchange& exchange) { api_->Handle(exchange); });
+        [this](wire::Exchange& exchange) { api_->Handle(exchange); }, Api::HttpOptions());
     auto listener = wire::ListenTcp("127.0.0.1", 0);
     ASSERT_TRUE(listener);
     port_ = *wire::LocalPort(listener->get());

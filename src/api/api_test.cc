@@ -71,6 +71,20 @@ TEST_F(ApiTest, UnknownRoutesAndMethods) {
   EXPECT_EQ(answer.ErrorCode(), "method_not_allowed");
 }
 
+TEST_F(ApiTest, WhatIsNoRequestIsRefusedInTheSameShape) {
+  wire::RequestHead head = Head("GET", "/health");
+  head.fields.Add("Content-Length", "nonsense");
+  const Answer malformed = Send(head, {});
+  EXPECT_EQ(malformed.status, 400);
+  EXPECT_EQ(malformed.ErrorCode(), "invalid_argument") << malformed.body;
+  EXPECT_EQ(malformed.fields.Get("content-type"), "application/json");
+  head = Head("GET", "/health");
+  head.fields.Add("X", std::string(wire::kMaxHeadBytes, 'x'));
+  const Answer large = Send(head, {});
+  EXPECT_EQ(large.status, 431);
+  EXPECT_EQ(large.ErrorMessage(), "request head too large");
+}
+
 TEST_F(ApiTest, HeadIsAnsweredAsGetWithoutTheBody) {
   const Answer got = Call("GET", "/v1/sandboxes");
   const Answer head = Call("HEAD", "/v1/sandboxes");

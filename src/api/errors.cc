@@ -60,6 +60,10 @@ std::string FormatErrorBody(std::string_view code, std::string_view message) {
       json::object{{"error", {{"code", code}, {"message", PrintableMessage(message)}}}});
 }
 
+std::string FormatRefusal(int status, std::string_view why) {
+  return FormatErrorBody(CodeName(CodeOfStatus(status)), why) + "\n";
+}
+
 Error ParseErrorBody(int status, std::string_view body) {
   Error error{
       CodeOfStatus(status), fmt::format("the server answered with HTTP status {}", status), {}};

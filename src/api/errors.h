@@ -30,6 +30,9 @@ std::string PrintableMessage(std::string_view message);
 
 std::string FormatErrorBody(std::string_view code, std::string_view message);
 
+// The same for what the HTTP server itself refuses, before a request is one.
+std::string FormatRefusal(int status, std::string_view why);
+
 // The other way round, for clients: the error that an answer stands for.
 Error ParseErrorBody(int status, std::string_view body);
 

@@ -124,7 +124,8 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
 
   ASSIGN_OR_RETURN(const auto api,
                    api::Api::Make(*manager, *catalogue, *store, {options.version, LogAccess}));
-  wire::HttpServer http([&api](wire::Exchange& exchange) { api->Handle(exchange); });
+  wire::HttpServer http([&api](wire::Exchange& exchange) { api->Handle(exchange); },
+                        api::Api::HttpOptions());
   http.Listen(std::move(listener));
   LogStart(config, engine->info(), address);
   RETURN_IF_ERROR(lock.Announce(address));

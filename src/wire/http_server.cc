@@ -186,11 +186,17 @@ void HttpServer::ServeConnection(ByteStream& stream) {
   }
 }
 
+Status HttpServer::Refuse(Exchange& exchange, int status, std::string_view why) const {
+  exchange.CloseAfter();
+  return exchange.Respond(
+      status, options_.refusal_type,
+      options_.refusal_body ? options_.refusal_body(status, why) : std::string(why) + "\n");
+}
+
 bool HttpServer::ServeRequest(ByteStream& stream) {
   const auto refuse = [&](int status, std::string_view why) {
     Exchange exchange(stream, RequestHead{"GET", "/", 1, {}}, BodyReader(), options_.write_limit);
-    exchange.CloseAfter();
-    if (exchange.Respond(status, "text/plain", std::string(why) + "\n")) Linger(stream);
+    if (Refuse(exchange, status, why)) Linger(stream);
     return false;
   };
   auto text = stream.ReadThrough("\r\n\r\n", kMaxHeadBytes, Deadline::After(options_.head_limit));
@@ -217,8 +223,7 @@ bool HttpServer::ServeRequest(ByteStream& stream) {
     exchange.CloseAfter();
   }
   if (!exchange.answered()) {
-    exchange.CloseAfter();
-    [[maybe_unused]] auto sent = exchange.Respond(500, "text/plain", "internal error\n");
+    [[maybe_unused]] auto sent = Refuse(exchange, 500, "internal error");
   }
   if (exchange.upgraded_) return false;
   if (exchange.unfinished_) {

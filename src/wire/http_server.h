@@ -92,6 +92,9 @@ class HttpServer {
     Deadline::Duration idle_limit{300'000};  // between requests
     Deadline::Duration head_limit{30'000};   // from a head's first byte to its last
     Deadline::Duration write_limit{60'000};  // one write of an answer
+    // The body of an answer that no handler gives (400, 431, 500), and its type. Null: the reason.
+    std::string (*refusal_body)(int status, std::string_view why) = nullptr;
+    std::string_view refusal_type = "text/plain";
   };
 
   HttpServer(Handler handler, Options options);
@@ -112,6 +115,7 @@ class HttpServer {
   void RefuseOverload(int connection);
   void Forget(std::list<ByteStream>::iterator entry);
   void ServeConnection(ByteStream& stream);
+  Status Refuse(Exchange& exchange, int status, std::string_view why) const;
   // Serves one request; whether the connection can take another.
   bool ServeRequest(ByteStream& stream);
 
