@@ -32,7 +32,7 @@ Result<Base> OpenBase(const std::string& path, uint64_t wanted) {
     return Fail(Code::kInvalidArgument,
                 "a disk of {} bytes is smaller than the template's, which has {}", wanted, own);
   }
-  base.size = (std::max(wanted, own) + 511) / 512 * 512;
+  base.size = RoundUpToSector(std::max(wanted, own));
   return base;
 }
 
@@ -50,40 +50,20 @@ Result<std::string> RelativeName(const std::string& base, const std::string& dir
 
 class FileBackend : public Backend {
  public:
-  Overlay Locate(const std::string& directory) const override {
-    const bool raw = format() == Format::kRaw;
-    return {directory + (raw ? "/disk.raw" : "/disk.qcow2"), format()};
-  }
-
-  Status Remove(const std::string& directory) override {
-    const std::string path = Locate(directory).path;
-    if (::unlink(path.c_str()) < 0 && errno != ENOENT) {
-      return Fail(ErrnoError("cannot remove '" + path + "'"));
-    }
-    return {};
-  }
-
-  Result<Overlay> Create(const std::string& base, const std::string& directory,
-                         uint64_t size_bytes) override {
+  Result<Layer> Create(const std::string& base, const std::string& directory,
+                       uint64_t size_bytes) override {
     ASSIGN_OR_RETURN(const Base opened, OpenBase(base, size_bytes));
-    const Overlay overlay = Locate(directory);
-    ASSIGN_OR_RETURN(NewFile file, NewFile::Make(overlay.path));
+    Layer layer = NewLayer(format());
+    ASSIGN_OR_RETURN(NewFile file, NewFile::Make(directory + "/" + layer.name));
     RETURN_IF_ERROR(Fill(file, opened, base, directory));
     file.Keep();
-    return overlay;
+    return layer;
   }
 
  protected:
   virtual Format format() const { return Format::kRaw; }
   virtual Status Fill(NewFile& file, const Base& base, const std::string& base_path,
                       const std::string& directory) = 0;
-
-  static Status SetSize(NewFile& file, uint64_t size) {
-    if (::ftruncate(file.fd(), static_cast<off_t>(size)) < 0) {
-      return Fail(ErrnoError("cannot size '" + file.path() + "'"));
-    }
-    return {};
-  }
 };
 
 class Qcow2Backend final : public FileBackend {
@@ -95,9 +75,9 @@ class Qcow2Backend final : public FileBackend {
   Status Fill(NewFile& file, const Base& base, const std::string& base_path,
               const std::string& directory) override {
     ASSIGN_OR_RETURN(const std::string backing, RelativeName(base_path, directory));
-    ASSIGN_OR_RETURN(const std::string header, MakeQcow2Header(backing, base.size));
-    RETURN_IF_ERROR(WriteAll(file.fd(), header, Deadline::Never()));
-    return SetSize(file, kEmptyQcow2Bytes);
+    ASSIGN_OR_RETURN(const std::string image, MakeQcow2Image(backing, Format::kRaw, base.size));
+    RETURN_IF_ERROR(WriteAll(file.fd(), image, Deadline::Never()));
+    return file.SetSize(kEmptyQcow2Bytes);
   }
 };
 
@@ -115,7 +95,7 @@ class ReflinkBackend final : public FileBackend {
       }
       return Fail(std::move(error));
     }
-    return SetSize(file, base.size);
+    return file.SetSize(base.size);
   }
 };
 
@@ -126,7 +106,7 @@ class CopyBackend final : public FileBackend {
  protected:
   Status Fill(NewFile& file, const Base& base, const std::string&, const std::string&) override {
     RETURN_IF_ERROR(CopyData(base.fd.get(), file.fd()));
-    return SetSize(file, base.size);
+    return file.SetSize(base.size);
   }
 };
 

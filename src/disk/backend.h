@@ -1,4 +1,4 @@
-// Overlays: a sandbox's own writes on top of an immutable base image.
+// Backends: how a sandbox's disk begins, on top of an immutable base image.
 #pragma once
 
 #include <cstdint>
@@ -6,32 +6,23 @@
 #include <string>
 
 #include "base/result.h"
+#include "disk/layers.h"
 
 namespace wrenn::disk {
 
-enum class Format { kRaw, kQcow2 };
-
-struct Overlay {
-  std::string path;
-  Format format = Format::kRaw;
-};
-
-// One way to make overlays. Base images are only read. Thread-safe.
+// One way to do that. Base images are only read. Thread-safe.
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const char* name() const = 0;  // "qcow2", "reflink", "copy"
 
-  // Makes the overlay `directory`/disk.<ext> over `base`, `size_bytes` large to the guest (at least
-  // the base's own size; 0: the same; rounded up to whole sectors of 512 bytes). What is beyond the
-  // base's end reads as zeros: the block device is larger then, the file system in it is not until
-  // something in the guest grows it. On failure nothing is left; kAlreadyExists when there is an
-  // overlay.
-  virtual Result<Overlay> Create(const std::string& base, const std::string& directory,
-                                 uint64_t size_bytes) = 0;
-  // Where Create() put it.
-  virtual Overlay Locate(const std::string& directory) const = 0;
-  virtual Status Remove(const std::string& directory) = 0;
+  // Makes the lowest layer of a disk in `directory`, over `base`; its size to the guest is
+  // `size_bytes` (at least the base's own size; 0: the same; rounded up to whole sectors of 512
+  // bytes). What is beyond the base's end reads as zeros: the block device is larger then, the file
+  // system in it is not until something in the guest grows it. Not synced. On failure nothing is
+  // left.
+  virtual Result<Layer> Create(const std::string& base, const std::string& directory,
+                               uint64_t size_bytes) = 0;
 };
 
 // By name; kInvalidArgument for an unknown one. "auto" is qcow2, which QEMU always has.

@@ -1,20 +1,63 @@
-// The qcow2 image format, as far as an empty overlay needs it.
+// The header of the qcow2 image format, and the numbers that all of the format goes by.
+//
+// Only images as wrenn makes them: version 3, clusters of 64 KiB, a backing file, nothing optional.
+// Source: https://www.qemu.org/docs/master/interop/qcow2.html
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
+#include "disk/layers.h"
 
 namespace wrenn::disk {
 
-// The whole content of an empty qcow2 image (version 3, clusters of 64 KiB) of `size_bytes` over a
-// raw backing file. `backing` is its name as QEMU reads it: absolute, or relative to the image's
-// folder. kInvalidArgument: a name of more than 1023 bytes; kOutOfRange: more than 4 TiB. Source:
-// https://www.qemu.org/docs/master/interop/qcow2.html
-Result<std::string> MakeQcow2Header(const std::string& backing, uint64_t size_bytes);
+inline constexpr uint64_t kCluster = 65536;              // bytes
+inline constexpr uint64_t kTableEntries = kCluster / 8;  // of an L2 table, which is one cluster
+inline constexpr uint64_t kTableReach = kTableEntries * kCluster;  // guest bytes of it: 512 MiB
+inline constexpr uint64_t kMaxTables = kTableEntries;  // so that the L1 table is one cluster
+inline constexpr uint64_t kMaxDiskBytes = kMaxTables * kTableReach;  // 4 TiB
+inline constexpr uint64_t kSector = 512;
 
-// The length that the file must be given; what the header leaves out are zeros.
-inline constexpr uint64_t kEmptyQcow2Bytes = 4 * 65536;
+// `value` / `unit`, rounded up.
+constexpr uint64_t DivideUp(uint64_t value, uint64_t unit) {
+  return value / unit + (value % unit != 0 ? 1 : 0);
+}
+constexpr uint64_t RoundUpToSector(uint64_t bytes) { return DivideUp(bytes, kSector) * kSector; }
+
+// Numbers in the format's byte order, which is big endian.
+void AppendNumber(std::string& out, uint64_t value, int bytes);
+// Those at `offset` of `bytes`, which must hold them.
+uint64_t NumberAt(std::string_view bytes, size_t offset, int count);
+
+struct Qcow2Header {
+  uint64_t size_bytes = 0;  // to the guest: whole sectors, at most kMaxDiskBytes
+  std::string backing;      // as QEMU reads it: absolute, or relative to the image's folder
+  Format backing_format = Format::kRaw;
+  uint64_t l1_table = 0;        // offset in the file; DivideUp(size_bytes, kTableReach) entries
+  uint64_t refcount_table = 0;  // offset in the file; one cluster (written only)
+};
+
+// The bytes of a header. kInvalidArgument: a backing name of none or more than 1023 bytes, or with
+// a NUL; kOutOfRange: more than kMaxDiskBytes.
+Result<std::string> EncodeQcow2Header(const Qcow2Header& header);
+
+// Reads a header, given the file's first cluster (or all of a shorter file). Every number in it may
+// be a lie, and is checked as far as one cluster can tell. kDataLoss: no such header, or marked as
+// dirty or damaged; kUnimplemented: a feature that wrenn does not use (another version or cluster
+// size, encryption, compression, external data, extended L2 entries, internal snapshots, no backing
+// file or one of another format).
+Result<Qcow2Header> ParseQcow2Header(std::string_view cluster);
+
+// The same from a file.
+Result<Qcow2Header> ReadQcow2Header(int fd);
+
+// The whole content of an empty image of `size_bytes` over a backing file; errors as above.
+Result<std::string> MakeQcow2Image(const std::string& backing, Format backing_format,
+                                   uint64_t size_bytes);
+
+// The length that the file must be given; what the content leaves out are zeros.
+inline constexpr uint64_t kEmptyQcow2Bytes = 4 * kCluster;
 
 }  // namespace wrenn::disk

@@ -74,6 +74,35 @@ NewFile::~NewFile() {
   if (fd_) ::unlink(path_.c_str());
 }
 
+Status NewFile::SetSize(uint64_t bytes) {
+  if (::ftruncate(fd(), static_cast<off_t>(bytes)) < 0) {
+    return Fail(ErrnoError("cannot size the disk"));
+  }
+  return {};
+}
+
+Result<UniqueFd> OpenImage(const std::string& path) {
+  // Not blocking: whatever else may lie there must not hold us up.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat info;
+  if (!fd || ::fstat(fd.get(), &info) < 0) return Fail(ErrnoError("cannot open the disk"));
+  if (!S_ISREG(info.st_mode)) return Fail(Code::kFailedPrecondition, "the disk is not a file");
+  return fd;
+}
+
+Result<size_t> ReadAt(int fd, std::span<char> out, uint64_t offset) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got =
+        ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Fail(ErrnoError("cannot read the disk"));
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
 Status ShareBlocks(int from, int to) {
   if (::ioctl(to, FICLONE, from) == 0) return {};
   if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EXDEV || errno == EINVAL ||

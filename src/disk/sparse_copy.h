@@ -1,6 +1,8 @@
 // Copies of large files that keep holes and share blocks where the file system can.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -19,6 +21,7 @@ class NewFile {
 
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }
+  Status SetSize(uint64_t bytes);
   void Keep() { fd_.Reset(); }
 
  private:
@@ -26,6 +29,13 @@ class NewFile {
   UniqueFd fd_;
   std::string path_;
 };
+
+// Opens a regular file for reading; symbolic links are not followed. kNotFound when there is none,
+// kFailedPrecondition for anything but a file.
+Result<UniqueFd> OpenImage(const std::string& path);
+
+// Reads at an offset; less than asked for only at the end of the file.
+Result<size_t> ReadAt(int fd, std::span<char> out, uint64_t offset);
 
 // Makes `to` share all blocks of `from` (FICLONE). kUnimplemented where the file system cannot.
 Status ShareBlocks(int from, int to);

@@ -5,7 +5,7 @@
 //   server.log  server.pid           of a server in the background
 //   kernels/<hash>/                  vmlinux, initramfs, manifest.json
 //   images/<hash>/                   rootfs (immutable), manifest.json
-//   sandboxes/<id>/                  disk.qcow2, console.log, vmm.log
+//   sandboxes/<id>/                  disk-*, console.log, vmm.log
 //   tmp/                             builds in progress, each with a lock file
 //
 // Below the runtime folder, all of mode 0700:

@@ -196,6 +196,7 @@ TEST_F(ManagerTest, AtMostSoManyStartAtOnceAndAllGetTheirTurn) {
 
 TEST_F(ManagerTest, StopEndsItInOrderAndKeepsRecordAndConsole) {
   const std::string id = Create();
+  EXPECT_EQ(disk::FindLayers(config_.paths.Sandbox(id))->size(), 1u);
   const auto stopped = manager_->Stop(kTenant, id, "asked to");
   ASSERT_TRUE(stopped) << stopped.error().ToString();
   EXPECT_EQ(stopped->state, SandboxState::kStopped);
@@ -203,7 +204,7 @@ TEST_F(ManagerTest, StopEndsItInOrderAndKeepsRecordAndConsole) {
   EXPECT_TRUE(stopped->ended_at);
   EXPECT_EQ(Stored(id).state, SandboxState::kStopped);
   EXPECT_EQ(engine_->Find(id)->exit()->reason, "guest shut down");
-  EXPECT_FALSE(os::Exists(config_.paths.Sandbox(id) + "/disk.qcow2"));
+  EXPECT_TRUE(disk::FindLayers(config_.paths.Sandbox(id))->empty());
   EXPECT_TRUE(RuntimeFolders().empty());
   EXPECT_EQ(manager_->Console(kTenant, id, 100).value(), "hello from \xff the guest\n");
   EXPECT_EQ(manager_->Console(kTenant, id, 6).value(), "guest\n");

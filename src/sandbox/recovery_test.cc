@@ -46,7 +46,7 @@ class RecoveryTest : public ManagerFixture {
     ASSERT_TRUE(os::MakeDirectory(folder));
     ASSERT_TRUE(os::MakeDirectory(config_.paths.SandboxRuntime(id)));
     ASSERT_TRUE(WriteFileAtomically(config_.paths.SandboxRuntime(id) + "/qmp", ""));
-    for (const char* name : {"/disk.qcow2", "/console.log"}) {
+    for (const char* name : {"/disk-0123456789abcdefghij.qcow2", "/console.log"}) {
       ASSERT_TRUE(WriteFileAtomically(folder + name, "left"));
     }
     ASSERT_TRUE(WriteFileAtomically(folder + "/machine.json", json::serialize(machine)));
@@ -56,7 +56,7 @@ class RecoveryTest : public ManagerFixture {
   void ExpectEnded(const std::string& id) {
     EXPECT_EQ(engine_->alive(), 0);
     EXPECT_FALSE(os::Exists(config_.paths.SandboxRuntime(id)));
-    EXPECT_FALSE(os::Exists(config_.paths.Sandbox(id) + "/disk.qcow2"));
+    EXPECT_TRUE(disk::FindLayers(config_.paths.Sandbox(id))->empty());
     EXPECT_TRUE(os::Exists(config_.paths.Sandbox(id) + "/console.log"));
     EXPECT_TRUE(Stored(id).machine.empty());
     EXPECT_TRUE(Stored(id).ended_at);

@@ -23,8 +23,14 @@ Status SandboxFiles::MakeFolders() {
   return os::MakeDirectory(runtime_);
 }
 
-Result<disk::Overlay> SandboxFiles::MakeDisk(const std::string& base, uint64_t size_bytes) {
+Result<disk::Layer> SandboxFiles::MakeDisk(const std::string& base, uint64_t size_bytes) {
   return backend_->Create(base, folder_, size_bytes);
+}
+
+Result<disk::Layer> SandboxFiles::Disk() const {
+  ASSIGN_OR_RETURN(const disk::Layers layers, disk::FindLayers(folder_));
+  if (layers.empty()) return Fail(Code::kNotFound, "the sandbox has no disk");
+  return layers.front();
 }
 
 Status SandboxFiles::WriteMachine(const json::object& machine) {
@@ -55,7 +61,8 @@ Result<std::string> SandboxFiles::ConsoleTail(size_t limit) const {
 
 Status SandboxFiles::RemoveAllButLogs() {
   // The disk first: it is what takes room.
-  Status disk = backend_ ? backend_->Remove(folder_) : Status();
+  auto layers = disk::FindLayers(folder_);
+  Status disk = layers ? disk::RemoveLayers(folder_, *layers) : Fail(std::move(layers.error()));
   Status sockets = os::RemoveTree(runtime_);
   return disk ? sockets : disk;
 }

@@ -1,6 +1,6 @@
 // SandboxFiles: what one sandbox has on the host's file systems.
 //
-//   <root>/sandboxes/<id>/   0700   machine.json, disk.*, console.log, vmm.log
+//   <root>/sandboxes/<id>/   0700   machine.json, disk-*, console.log, vmm.log
 //   <runtime>/sb/<id>/       0700   sockets
 #pragma once
 
@@ -18,17 +18,18 @@ namespace wrenn::sandbox {
 // All removals are harmless when there is nothing.
 class SandboxFiles {
  public:
-  // `backend` may be null where no disk is made or removed.
+  // `backend` may be null where no disk is made.
   SandboxFiles(const os::Paths& paths, const std::string& id,
                std::unique_ptr<disk::Backend> backend);
 
   const std::string& folder() const { return folder_; }
   const std::string& runtime() const { return runtime_; }
-  disk::Overlay Disk() const { return backend_->Locate(folder_); }
 
   // Makes both folders.
   Status MakeFolders();
-  Result<disk::Overlay> MakeDisk(const std::string& base, uint64_t size_bytes);
+  Result<disk::Layer> MakeDisk(const std::string& base, uint64_t size_bytes);
+  // What MakeDisk() made, found by its name. kNotFound when there is none.
+  Result<disk::Layer> Disk() const;
 
   // machine.json: what of the host's this sandbox uses, for a server that has lost its record.
   Status WriteMachine(const json::object& machine);

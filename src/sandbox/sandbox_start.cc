@@ -106,13 +106,13 @@ Status Sandbox::BringUp(const template_::Resolved& from, Phases& phases) {
                 planned.template_name);
   }
   RETURN_IF_ERROR(files_.MakeFolders());
-  vmm::MachineConfig config = Configuration();
-  config.kernel = from.vmlinux;
-  config.initramfs = from.initramfs;
-  ASSIGN_OR_RETURN([[maybe_unused]] const disk::Overlay disk,
+  ASSIGN_OR_RETURN([[maybe_unused]] const disk::Layer disk,
                    files_.MakeDisk(from.image, static_cast<uint64_t>(planned.disk_mb) << 20));
   phases.Mark("disk");
 
+  vmm::MachineConfig config = Configuration();
+  config.kernel = from.vmlinux;
+  config.initramfs = from.initramfs;
   const Deadline deadline = Deadline::After(services_.config.boot_limit);
   ASSIGN_OR_RETURN(auto machine, services_.engine.Boot(config, deadline));
   TakeMachine(std::move(machine));
@@ -176,16 +176,18 @@ void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine) {
 
 vmm::MachineConfig Sandbox::Configuration() const {
   const store::SandboxRecord now = record();
-  const disk::Overlay disk = files_.Disk();
   vmm::MachineConfig config;
   config.id = id_;
   config.directory = files_.folder();
   config.runtime_directory = files_.runtime();
   config.vcpus = now.vcpus;
   config.memory_mb = now.memory_mb;
-  config.disk = disk.path;
-  config.disk_format =
-      disk.format == disk::Format::kQcow2 ? vmm::DiskFormat::kQcow2 : vmm::DiskFormat::kRaw;
+  // None where a machine is ended whose disk is gone.
+  if (const auto disk = files_.Disk()) {
+    config.disk = files_.folder() + "/" + disk->name;
+    config.disk_format =
+        disk->format == disk::Format::kQcow2 ? vmm::DiskFormat::kQcow2 : vmm::DiskFormat::kRaw;
+  }
   config.user_network = now.egress;
   return config;
 }

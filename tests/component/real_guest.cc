@@ -60,7 +60,7 @@ void RealGuestTest::SetUp() {
   auto backend = disk::MakeBackend("qcow2");
   auto overlay = (*backend)->Create(files->image, config_.directory, 0);
   ASSERT_TRUE(overlay) << overlay.error().ToString();
-  config_.disk = overlay->path;
+  config_.disk = config_.directory + "/" + overlay->name;
 }
 
 void RealGuestTest::TearDown() {

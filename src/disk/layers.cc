@@ -1,0 +1,166 @@
+#include "disk/layers.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+#include <utility>
+
+#include "base/id.h"
+#include "base/io.h"
+#include "base/revert.h"
+#include "disk/qcow2.h"
+#include "disk/sparse_copy.h"
+#include "os/files.h"
+
+namespace wrenn::disk {
+namespace {
+
+constexpr std::string_view kPrefix = "disk";
+constexpr std::string_view kQcow2Ending = ".qcow2";
+constexpr std::string_view kRawEnding = ".raw";
+
+// Whether two names are links of one file. Symbolic links are not followed.
+bool IsSameFile(const std::string& a, const std::string& b) {
+  struct stat first;
+  struct stat second;
+  return ::lstat(a.c_str(), &first) == 0 && ::lstat(b.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+}  // namespace
+
+Layer NewLayer(Format format) {
+  const std::string_view ending = format == Format::kRaw ? kRawEnding : kQcow2Ending;
+  return {NewId(kPrefix).append(ending), format};
+}
+
+Result<Layer> ParseLayer(std::string_view name) {
+  for (const Format format : {Format::kQcow2, Format::kRaw}) {
+    const std::string_view ending = format == Format::kRaw ? kRawEnding : kQcow2Ending;
+    if (!name.ends_with(ending)) continue;
+    if (!IsId(kPrefix, name.substr(0, name.size() - ending.size()))) break;
+    return Layer{std::string(name), format};
+  }
+  return Fail(Code::kInvalidArgument, "'{}' is no name of a disk's layer", name.substr(0, 64));
+}
+
+Result<Layers> ParseLayers(const std::vector<std::string>& names) {
+  if (names.empty() || names.size() > kMaxLayers) {
+    return Fail(Code::kInvalidArgument, "a disk must have 1 to {} layers, not {}", kMaxLayers,
+                names.size());
+  }
+  Layers layers;
+  std::set<std::string_view> seen;
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(Layer layer, ParseLayer(name));
+    if (!seen.insert(name).second) {
+      return Fail(Code::kInvalidArgument, "a disk has the layer '{}' twice", name);
+    }
+    if (!layers.empty() && layers.back().format == Format::kRaw) {
+      return Fail(Code::kInvalidArgument, "a raw layer has a layer below it");
+    }
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+Result<Layers> LayersFromJson(const json::array& names) {
+  std::vector<std::string> texts;
+  for (const json::value& name : names) {
+    const json::string* text = name.if_string();
+    if (text == nullptr) return Fail(Code::kInvalidArgument, "a layer's name must be a string");
+    texts.emplace_back(*text);
+  }
+  return ParseLayers(texts);
+}
+
+std::vector<std::string> LayerNames(const Layers& layers) {
+  std::vector<std::string> names;
+  for (const Layer& layer : layers) names.push_back(layer.name);
+  return names;
+}
+
+json::array ToJson(const Layers& layers) {
+  json::array names;
+  for (const Layer& layer : layers) names.emplace_back(layer.name);
+  return names;
+}
+
+Result<Layers> FindLayers(const std::string& directory) {
+  auto names = os::ListDirectory(directory);
+  if (!names && names.error().code == Code::kNotFound) return Layers();
+  if (!names) return Fail(std::move(names.error()));
+  Layers layers;
+  for (const std::string& name : *names) {
+    if (auto layer = ParseLayer(name)) layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
+
+Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_t size_bytes) {
+  ASSIGN_OR_RETURN(const uint64_t least, VirtualSize(directory + "/" + below.name));
+  const uint64_t size = size_bytes == 0 ? least : size_bytes;
+  if (size < least) {
+    return Fail(Code::kInvalidArgument,
+                "a disk of {} bytes is smaller than what it continues, which has {}", size, least);
+  }
+  // "./" because QEMU takes what is before a ':' in the first part of a name for a protocol.
+  ASSIGN_OR_RETURN(const std::string image,
+                   MakeQcow2Image("./" + below.name, below.format, RoundUpToSector(size)));
+  Layer layer = NewLayer(Format::kQcow2);
+  ASSIGN_OR_RETURN(NewFile file, NewFile::Make(directory + "/" + layer.name));
+  RETURN_IF_ERROR(WriteAll(file.fd(), image, Deadline::Never()));
+  RETURN_IF_ERROR(file.SetSize(kEmptyQcow2Bytes));
+  file.Keep();
+  return layer;
+}
+
+Status LinkLayers(const Layers& layers, const std::string& from, const std::string& to) {
+  Revert revert;
+  for (const Layer& layer : layers) {
+    const std::string source = from + "/" + layer.name;
+    const std::string link = to + "/" + layer.name;
+    if (::link(source.c_str(), link.c_str()) == 0) {
+      revert.Add([link] { ::unlink(link.c_str()); });
+    } else if (errno != EEXIST) {
+      return Fail(ErrnoError("cannot link the disk's layer '" + layer.name + "'"));
+    } else if (!IsSameFile(source, link)) {
+      return Fail(Code::kAlreadyExists, "there is another layer '{}'", layer.name);
+    }
+  }
+  revert.Disarm();
+  return {};
+}
+
+Status RemoveLayers(const std::string& directory, const Layers& layers) {
+  Status removed;
+  for (const Layer& layer : layers) {
+    const std::string path = directory + "/" + layer.name;
+    if (::unlink(path.c_str()) < 0 && errno != ENOENT && removed) {
+      removed = Fail(ErrnoError("cannot remove the disk's layer '" + layer.name + "'"));
+    }
+  }
+  return removed;
+}
+
+Result<uint64_t> VirtualSize(const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenImage(path));
+  if (path.ends_with(kQcow2Ending)) {
+    ASSIGN_OR_RETURN(const Qcow2Header header, ReadQcow2Header(fd.get()));
+    return header.size_bytes;
+  }
+  struct stat info;
+  if (::fstat(fd.get(), &info) < 0) return Fail(ErrnoError("cannot read the disk"));
+  return static_cast<uint64_t>(info.st_size);
+}
+
+Result<bool> IsExclusive(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) < 0) return Fail(ErrnoError("cannot read the disk"));
+  return info.st_nlink == 1;
+}
+
+}  // namespace wrenn::disk

@@ -1,0 +1,75 @@
+// Layers: a sandbox's disk as a chain of files in one folder.
+//
+//   disk-<20 characters of [a-z0-9]>.qcow2   the clusters that differ from the layer below, which
+//   it
+//                                            names "./<name>"; the lowest one may name the base
+//                                            image
+//   disk-<20 characters of [a-z0-9]>.raw     a whole disk; only ever the lowest
+//
+// Names are unique for ever, so layers can be hard-linked from folder to folder under their names.
+// A layer is written by one VMM as long as it is the top one, and never again after that
+// (docs/adr/0006-snapshots.md). What a VMM wrote is hostile: see Qcow2Reader.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace wrenn::disk {
+
+enum class Format { kRaw, kQcow2 };
+
+struct Layer {
+  std::string name;
+  Format format = Format::kQcow2;
+  friend bool operator==(const Layer&, const Layer&) = default;
+};
+using Layers = std::vector<Layer>;  // top first
+
+// The most layers of a disk that are accepted from outside.
+inline constexpr size_t kMaxLayers = 256;
+
+// A layer with a new name; nothing is made.
+Layer NewLayer(Format format);
+
+// A layer from its name, whose ending says the format. kInvalidArgument for anything that
+// NewLayer() would not have made, so that no other name reaches a path.
+Result<Layer> ParseLayer(std::string_view name);
+
+// A disk from its layers' names, top first: 1 to kMaxLayers different ones, raw only the last.
+// kInvalidArgument otherwise.
+Result<Layers> ParseLayers(const std::vector<std::string>& names);
+Result<Layers> LayersFromJson(const json::array& names);
+std::vector<std::string> LayerNames(const Layers& layers);
+json::array ToJson(const Layers& layers);
+
+// The layers that lie in a folder, in no order; none when the folder is absent.
+Result<Layers> FindLayers(const std::string& directory);
+
+// Makes an empty qcow2 layer over `below`, which lies in the same folder. `size_bytes` is its size
+// to the guest, at least that of `below`; 0: the same; rounded up to whole sectors of 512 bytes.
+// Not synced: it is empty, and whoever needs it to last syncs what was written to it. On failure
+// nothing is left. kInvalidArgument: smaller than what is below; kDataLoss: `below` is damaged.
+Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_t size_bytes);
+
+// Hard-links layers from one folder into another on the same file system; a link that is there
+// already stays. The new names are not synced. On failure the links that it made are gone again.
+// kAlreadyExists: another file has the name; kNotFound: a layer is missing.
+Status LinkLayers(const Layers& layers, const std::string& from, const std::string& to);
+
+// Removes layers; one that is absent is fine. Tries all, and answers the first failure.
+Status RemoveLayers(const std::string& directory, const Layers& layers);
+
+// The size in bytes that the guest sees, of a layer or a raw image. The format is that of the name
+// (".qcow2", else raw) and never guessed from the content, which a guest could have made to look
+// like another. kDataLoss or kUnimplemented for a qcow2 header that Qcow2Reader refuses.
+Result<uint64_t> VirtualSize(const std::string& path);
+
+// Whether the file has a single link, so that no other folder needs it.
+Result<bool> IsExclusive(const std::string& path);
+
+}  // namespace wrenn::disk

@@ -1,0 +1,181 @@
+#include "disk/layers.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "disk/backend.h"
+#include "disk/qcow2.h"
+#include "os/command.h"
+#include "os/files.h"
+
+namespace wrenn::disk {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+constexpr const char* kTop = "disk-0123456789abcdefghij.qcow2";
+constexpr const char* kBottom = "disk-zyxwvutsrqponmlkjihg.raw";
+
+std::string QemuImg(std::vector<std::string> arguments) {
+  os::CommandOptions options;
+  options.argv = std::move(arguments);
+  options.argv.insert(options.argv.begin(), "qemu-img");
+  const auto out = os::RunCommandOrFail(options, Deadline::After(std::chrono::seconds(60)));
+  EXPECT_TRUE(out) << out.error().ToString();
+  return out.value_or("");
+}
+
+TEST(LayerNamesTest, AreNewEachTimeAndSayTheFormat) {
+  for (const Format format : {Format::kRaw, Format::kQcow2}) {
+    const Layer layer = NewLayer(format);
+    EXPECT_EQ(ParseLayer(layer.name).value(), layer);
+    EXPECT_NE(NewLayer(format), layer);
+  }
+}
+
+TEST(LayerNamesTest, NothingElseIsAName) {
+  for (const char* name :
+       {"", ".qcow2", "disk.qcow2", "disk-0123456789abcdefghij", "disk-0123456789abcdefghij.img",
+        "disk-0123456789abcdefghi.raw", "disk-0123456789abcdefghijk.raw",
+        "disk-0123456789ABCDEFGHIJ.raw", "disk-../../../../../../x.raw",
+        "../disk-0123456789abcdefghij.raw", "disk-0123456789abcdefghij.raw.qcow2",
+        "disk-0123456789abcdefghij.raw\n", "dusk-0123456789abcdefghij.raw"}) {
+    EXPECT_EQ(ParseLayer(name).error().code, Code::kInvalidArgument) << name;
+  }
+}
+
+TEST(LayerNamesTest, AListIsADiskOnlyInOrder) {
+  const Layers layers = {{kTop, Format::kQcow2}, {kBottom, Format::kRaw}};
+  EXPECT_EQ(ParseLayers(LayerNames(layers)).value(), layers);
+  EXPECT_EQ(LayersFromJson(ToJson(layers)).value(), layers);
+
+  EXPECT_FALSE(ParseLayers(std::vector<std::string>{}));
+  EXPECT_FALSE(ParseLayers({kTop, kTop}));
+  EXPECT_FALSE(ParseLayers({kBottom, kTop}));
+  EXPECT_FALSE(ParseLayers({kTop, "../x"}));
+  EXPECT_FALSE(LayersFromJson(json::array{1}));
+  std::vector<std::string> many;
+  while (many.size() < kMaxLayers) many.push_back(NewLayer(Format::kQcow2).name);
+  EXPECT_TRUE(ParseLayers(many));
+  many.push_back(NewLayer(Format::kQcow2).name);
+  EXPECT_EQ(ParseLayers(many).error().code, Code::kInvalidArgument);
+}
+
+class LayersTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = os::TemporaryDirectory::Make();
+    ASSERT_TRUE(dir_);
+    for (const char* name : {"a", "b"}) ASSERT_TRUE(os::MakeDirectory(Path(name)));
+    // Data in the middle and a size that is no whole number of clusters or sectors.
+    std::string content(3 * kMiB + 100, 'b');
+    content.replace(0, kMiB, kMiB, '\0');
+    ASSERT_TRUE(WriteFileAtomically(Path("base"), content));
+  }
+
+  std::string Path(const std::string& name) const { return dir_->path() + "/" + name; }
+  // The lowest layer, in folder a.
+  Layer Bottom(const char* backend = "qcow2") {
+    auto made = (*MakeBackend(backend))->Create(Path("base"), Path("a"), 0);
+    EXPECT_TRUE(made) << made.error().ToString();
+    return made.value_or(Layer());
+  }
+  Layers Chain() {
+    Layers layers = {Bottom()};
+    layers.insert(layers.begin(), AddLayer(Path("a"), layers.front(), 0).value());
+    return layers;
+  }
+  static ino_t InodeOf(const std::string& path) {
+    struct stat info;
+    return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+  }
+
+  Result<os::TemporaryDirectory> dir_ = Fail(Code::kUnknown, "not made");
+};
+
+TEST_F(LayersTest, ANewLayerReadsAsWhatIsBelow) {
+  if (!os::FindProgram("qemu-img")) GTEST_SKIP() << "needs qemu-img (package qemu-utils)";
+  for (const char* backend : {"qcow2", "copy"}) {
+    const Layer bottom = Bottom(backend);
+    const auto middle = AddLayer(Path("a"), bottom, 0);
+    ASSERT_TRUE(middle) << middle.error().ToString();
+    const auto top = AddLayer(Path("a"), *middle, 600 * kMiB + 1);
+    ASSERT_TRUE(top) << top.error().ToString();
+    EXPECT_EQ(VirtualSize(Path("a/") + bottom.name).value(), 3 * kMiB + 512);
+    EXPECT_EQ(VirtualSize(Path("a/") + middle->name).value(), 3 * kMiB + 512);
+    EXPECT_EQ(VirtualSize(Path("a/") + top->name).value(), 600 * kMiB + 512);
+
+    for (const Layer& layer : {*middle, *top}) {
+      QemuImg({"check", Path("a/") + layer.name});
+      QemuImg({"compare", "-f", "raw", "-F", "qcow2", Path("base"), Path("a/") + layer.name});
+    }
+    const std::string info = QemuImg({"info", Path("a/") + middle->name});
+    EXPECT_NE(info.find("backing file: ./" + bottom.name), std::string::npos) << info;
+    // In another place and under other folders' names it still finds what is below.
+    ASSERT_TRUE(LinkLayers({*top, *middle, bottom}, Path("a"), Path("b")));
+    EXPECT_EQ(::rename(Path("a").c_str(), Path("gone").c_str()), 0);
+    QemuImg({"compare", "-f", "raw", "-F", "qcow2", Path("base"), Path("b/") + top->name});
+    EXPECT_EQ(::rename(Path("gone").c_str(), Path("a").c_str()), 0);
+  }
+}
+
+TEST_F(LayersTest, ANewLayerCannotShrinkOrHangInTheAir) {
+  const Layer bottom = Bottom();
+  EXPECT_EQ(AddLayer(Path("a"), bottom, kMiB).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(AddLayer(Path("a"), bottom, kMaxDiskBytes + 1).error().code, Code::kOutOfRange);
+  EXPECT_EQ(AddLayer(Path("b"), bottom, 0).error().code, Code::kNotFound);
+  ASSERT_TRUE(WriteFileAtomically(Path("b/") + kTop, "no qcow2"));
+  EXPECT_EQ(AddLayer(Path("b"), {kTop, Format::kQcow2}, 0).error().code, Code::kDataLoss);
+  EXPECT_EQ(FindLayers(Path("a"))->size(), 1u);
+  EXPECT_EQ(FindLayers(Path("b"))->size(), 1u);
+}
+
+TEST_F(LayersTest, OnlyFilesAreOpened) {
+  ASSERT_EQ(::symlink(Path("base").c_str(), Path("link.raw").c_str()), 0);
+  ASSERT_EQ(::mkfifo(Path("fifo.raw").c_str(), 0600), 0);
+  EXPECT_FALSE(VirtualSize(Path("link.raw")));
+  EXPECT_EQ(VirtualSize(Path("fifo.raw")).error().code, Code::kFailedPrecondition);
+  EXPECT_EQ(VirtualSize(Path("a")).error().code, Code::kFailedPrecondition);
+  // The name decides, not the content.
+  ASSERT_TRUE(WriteFileAtomically(Path("x.raw"), *MakeQcow2Image("base", Format::kRaw, kMiB)));
+  EXPECT_EQ(VirtualSize(Path("x.raw")).value(), 2 * kCluster + 8);
+}
+
+TEST_F(LayersTest, LinksAreTheSameFilesAndMayBeThere) {
+  const Layers layers = Chain();
+  const std::string top = layers.front().name;
+  EXPECT_TRUE(IsExclusive(Path("a/") + top).value());
+  ASSERT_TRUE(LinkLayers(layers, Path("a"), Path("b")));
+  EXPECT_EQ(InodeOf(Path("a/") + top), InodeOf(Path("b/") + top));
+  EXPECT_FALSE(IsExclusive(Path("a/") + top).value());
+  EXPECT_TRUE(LinkLayers(layers, Path("a"), Path("b")));
+
+  ASSERT_TRUE(RemoveLayers(Path("a"), layers));
+  EXPECT_TRUE(RemoveLayers(Path("a"), layers));
+  EXPECT_TRUE(FindLayers(Path("a"))->empty());
+  EXPECT_EQ(FindLayers(Path("b"))->size(), 2u);
+  EXPECT_TRUE(IsExclusive(Path("b/") + top).value());
+  EXPECT_EQ(IsExclusive(Path("a/") + top).error().code, Code::kNotFound);
+  EXPECT_TRUE(FindLayers(Path("nowhere"))->empty());
+}
+
+TEST_F(LayersTest, AFailedLinkingLeavesWhatWasThere) {
+  const Layers layers = Chain();
+  // The first can be linked, the second name is taken by another file.
+  const std::string taken = Path("b/") + layers.back().name;
+  ASSERT_TRUE(WriteFileAtomically(taken, "another"));
+  EXPECT_EQ(LinkLayers(layers, Path("a"), Path("b")).error().code, Code::kAlreadyExists);
+  EXPECT_EQ(FindLayers(Path("b"))->size(), 1u);
+  EXPECT_EQ(ReadFile(taken).value(), "another");
+  ASSERT_EQ(::unlink(taken.c_str()), 0);
+
+  // A link that was there before the attempt survives it.
+  ASSERT_TRUE(LinkLayers({layers.front()}, Path("a"), Path("b")));
+  ASSERT_EQ(::unlink((Path("a/") + layers.back().name).c_str()), 0);
+  EXPECT_EQ(LinkLayers(layers, Path("a"), Path("b")).error().code, Code::kNotFound);
+  EXPECT_EQ(FindLayers(Path("b"))->size(), 1u);
+}
+
+}  // namespace
+}  // namespace wrenn::disk
