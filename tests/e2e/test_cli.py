@@ -157,6 +157,20 @@ class Commands(SharedSandboxTest):
 class Run(unittest.TestCase):
     """`wrenn run` with nothing running before it."""
 
+    def test_stop_with_sandboxes_means_the_server_that_ends(self):
+        kept, ended = Server(), Server()
+        for server in (kept, ended):
+            self.addCleanup(server.close)
+            server.wrenn("create", "--template", "minimal")
+        result = subprocess.run([WRENN, "serve", "--stop", "--sandboxes"], text=True,
+                                capture_output=True, timeout=120,
+                                env={**ended.environment(),
+                                     "WRENN_API_URL": f"http://127.0.0.1:{kept.port}"})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(ended.machines(), {})
+        self.assertEqual([box["status"] for box in json.loads(kept.wrenn("ls", "--json").stdout)],
+                         ["running"])
+
     def test_run_starts_what_it_needs_and_returns_the_exit_code(self):
         server = Server()
         self.addCleanup(server.close)
