@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "memory/image_files.h"
+#include "memory/parallel.h"
 #include "memory/reader.h"
 
 namespace wrenn::memory {
@@ -32,19 +33,14 @@ Result<Ranges> Missing(const ImageReader& reader, const Ranges& written) {
   return missing;
 }
 
-// Takes up to kWindow bytes off `ranges`, from `index` on.
-Ranges TakeWindow(Ranges& ranges, size_t& index) {
-  Ranges window;
-  for (uint64_t room = kWindow; room > 0 && index < ranges.size();) {
-    Range& range = ranges[index];
-    const uint64_t step = std::min(room, range.length);
-    window.push_back({range.offset, step});
-    range.offset += step;
-    range.length -= step;
-    room -= step;
-    if (range.length == 0) ++index;
+Status Move(const ImageReader& reader, const Ranges& ranges, const ProcessMemory& memory) {
+  std::vector<char> buffer(std::min(TotalLength(ranges), kWindow));
+  for (const Ranges& window : Split(ranges, (TotalLength(ranges) + kWindow - 1) / kWindow)) {
+    const std::span<char> bytes(buffer.data(), TotalLength(window));
+    RETURN_IF_ERROR(reader.ReadRanges(window, bytes));
+    RETURN_IF_ERROR(memory.WriteRanges(window, bytes));
   }
-  return window;
+  return {};
 }
 
 }  // namespace
@@ -57,16 +53,10 @@ Result<uint64_t> Fill(const Image& image, const std::string& directory,
   }
   ASSIGN_OR_RETURN(const ImageReader reader, ImageReader::Open(image, directory));
   ASSIGN_OR_RETURN(const Ranges written, memory.Written());
-  ASSIGN_OR_RETURN(Ranges missing, Missing(reader, written));
-  const uint64_t total = TotalLength(missing);
-  std::vector<char> buffer(std::min(total, kWindow));
-  for (size_t index = 0; index < missing.size();) {
-    const Ranges window = TakeWindow(missing, index);
-    const std::span<char> bytes(buffer.data(), TotalLength(window));
-    RETURN_IF_ERROR(reader.ReadRanges(window, bytes));
-    RETURN_IF_ERROR(memory.WriteRanges(window, bytes));
-  }
-  return total;
+  ASSIGN_OR_RETURN(const Ranges missing, Missing(reader, written));
+  RETURN_IF_ERROR(InParallel(
+      missing, [&](const Ranges& part, uint64_t) { return Move(reader, part, memory); }));
+  return TotalLength(missing);
 }
 
 }  // namespace wrenn::memory

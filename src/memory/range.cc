@@ -42,6 +42,27 @@ Ranges Intersect(const Ranges& ranges, Range window) {
   return inside;
 }
 
+std::vector<Ranges> Split(const Ranges& ranges, size_t parts) {
+  const uint64_t pages = TotalLength(ranges) / kPageSize;
+  const uint64_t share = (pages + parts - 1) / parts * kPageSize;
+  std::vector<Ranges> pieces;
+  uint64_t room = 0;  // in the last piece
+  for (Range range : ranges) {
+    while (range.length > 0) {
+      if (room == 0) {
+        pieces.emplace_back();
+        room = share;
+      }
+      const uint64_t step = std::min(room, range.length);
+      pieces.back().push_back({range.offset, step});
+      range.offset += step;
+      range.length -= step;
+      room -= step;
+    }
+  }
+  return pieces;
+}
+
 Status CheckRanges(const Ranges& ranges, uint64_t limit) {
   uint64_t end = 0;
   bool first = true;

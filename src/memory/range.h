@@ -29,6 +29,9 @@ void Append(Ranges& ranges, Range range);
 Ranges Unite(const Ranges& a, const Ranges& b);
 Ranges Intersect(const Ranges& ranges, Range window);
 
+// Cuts ranges into at most `parts` pieces of about the same number of bytes, in order.
+std::vector<Ranges> Split(const Ranges& ranges, size_t parts);
+
 // kInvalidArgument for what is not as Ranges must be or reaches beyond `limit`.
 Status CheckRanges(const Ranges& ranges, uint64_t limit);
 
