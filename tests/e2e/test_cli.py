@@ -158,9 +158,11 @@ class Run(unittest.TestCase):
     """`wrenn run` with nothing running before it."""
 
     def test_stop_with_sandboxes_means_the_server_that_ends(self):
-        kept, ended = Server(), Server()
+        kept = Server()
+        self.addCleanup(kept.close)
+        ended = Server()
+        self.addCleanup(ended.close)
         for server in (kept, ended):
-            self.addCleanup(server.close)
             server.wrenn("create", "--template", "minimal")
         result = subprocess.run([WRENN, "serve", "--stop", "--sandboxes"], text=True,
                                 capture_output=True, timeout=120,
