@@ -116,7 +116,9 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   ASSIGN_OR_RETURN(const auto store, store::OpenSqlite(config.paths.Database()));
   ASSIGN_OR_RETURN(const bool new_key, EnsureKey(config.paths, *store));
   if (new_key) LogInfo(fmt::format("made an API key: it is in '{}'", config.paths.KeyFile()));
-  template_::CleanTemporary(config.paths);
+  for (const Error& error : template_::CleanTemporary(config.paths)) {
+    LogWarning("what a killed build left could not be removed: " + error.ToString());
+  }
   ASSIGN_OR_RETURN(const auto engine, MakeEngine(config));
   const auto catalogue = template_::MakeCatalogue(config.paths, *store);
   ASSIGN_OR_RETURN(const auto manager, MakeManager(config, *store, *catalogue, *engine));

@@ -56,7 +56,7 @@ class Builder {
   Result<BuildResult> Run() {
     RETURN_IF_ERROR(Validate(request_));
     ASSIGN_OR_RETURN(const auto turn, TakeTurn());
-    CleanTemporary(paths_);
+    (void)CleanTemporary(paths_);  // what stays is no reason not to build
     ASSIGN_OR_RETURN(const auto workspace, Workspace::Make(paths_));
     auto result = RunIn(workspace);
     if (!result) return Fail(ExplainFailure(workspace, std::move(result.error())));

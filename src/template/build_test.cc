@@ -296,7 +296,7 @@ TEST_F(BuildTest, AKilledBuildIsInvisibleAndCleanedUp) {
     EXPECT_THAT(Names(paths_.Images()), IsEmpty()) << moment;
     EXPECT_FALSE(store_->FindTemplate(store::kDefaultTenant, "minimal")) << moment;
     EXPECT_THAT(Leftovers(), SizeIs(2)) << moment;  // folder and lock
-    CleanTemporary(paths_);
+    EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
     EXPECT_THAT(Leftovers(), IsEmpty()) << moment;
   }
   const auto built = BuildMinimal();
@@ -306,7 +306,7 @@ TEST_F(BuildTest, AKilledBuildIsInvisibleAndCleanedUp) {
 TEST_F(BuildTest, CleaningSparesTheLiving) {
   const auto workspace = Workspace::Make(paths_);
   ASSERT_TRUE(workspace);
-  CleanTemporary(paths_);
+  EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
   EXPECT_TRUE(os::Exists(workspace->path()));
 }
 
@@ -324,12 +324,37 @@ TEST_F(BuildTest, CleaningSparesWhatAKilledBuildsProgramsStillUse) {
     ASSERT_TRUE(spawned);
     program = std::move(*spawned);
   }
-  CleanTemporary(paths_);
+  EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
   EXPECT_TRUE(os::Exists(folder));
   ASSERT_TRUE(program->Kill(Deadline::After(std::chrono::seconds(10))));
-  CleanTemporary(paths_);
+  EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
   EXPECT_FALSE(os::Exists(folder));
   EXPECT_FALSE(os::Exists(folder + ".lock"));
+}
+
+TEST_F(BuildTest, CleaningUnmountsWhatAKilledBuildMounted) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to mount";
+  const std::string tree = paths_.Temporary() + "/build-0123/tree";
+  ASSERT_TRUE(os::MakeDirectories(tree + "/dev"));
+  const int status = InChild([&] {
+    if (::unshare(CLONE_NEWNS) < 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0 ||
+        ::mount("dev", (tree + "/dev").c_str(), "tmpfs", 0, "size=1m") < 0) {
+      return 77;
+    }
+    if (!os::MakeDirectory(tree + "/dev/shm")) return 1;
+    if (::mount("shm", (tree + "/dev/shm").c_str(), "tmpfs", 0, "size=1m") < 0) return 1;
+    if (!CleanTemporary(paths_).empty()) return 2;
+    return Leftovers().empty() ? 0 : 3;
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespace here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST_F(BuildTest, CleaningTellsWhatItCannotRemove) {
+  ASSERT_TRUE(os::MakeDirectory(paths_.Temporary() + "/build-0123.lock"));  // cannot be locked
+  EXPECT_THAT(CleanTemporary(paths_), SizeIs(1));
 }
 
 TEST_F(BuildTest, TwoAtOnceComeOneAfterTheOther) {

@@ -62,7 +62,8 @@ struct BuildResult {
 Result<BuildResult> Build(const os::Paths& paths, store::Store& store, const BuildRequest& request,
                           const std::string& guest_program, const Progress& progress);
 
-// Removes what killed builds left. Called by builds and at the server's start.
-void CleanTemporary(const os::Paths& paths);
+// Removes what killed builds left, also what they had mounted. Called by builds and at the server's
+// start. Answers why some of it is still there; the next call tries again.
+std::vector<Error> CleanTemporary(const os::Paths& paths);
 
 }  // namespace wrenn::template_

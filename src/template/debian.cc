@@ -114,12 +114,18 @@ std::vector<std::string> Mmdebstrap(const std::vector<std::string>& packages,
   return argv;
 }
 
-// Every child process ends with the build where a process namespace can be had.
+// Every child process ends with the build where a process namespace can be had, and what they
+// mount with them where a mount namespace can.
 std::vector<std::string> TiedToBuild(const Workspace& workspace) {
-  const std::vector<std::string> prefix = {"unshare", "--pid", "--fork", "--kill-child", "--"};
-  std::vector<std::string> probe = prefix;
-  probe.push_back("true");
-  return RunTool(workspace, {.argv = probe}) ? prefix : std::vector<std::string>();
+  const std::vector<std::string> prefixes[] = {
+      {"unshare", "--mount", "--pid", "--fork", "--kill-child", "--"},
+      {"unshare", "--pid", "--fork", "--kill-child", "--"}};
+  for (const auto& prefix : prefixes) {
+    std::vector<std::string> probe = prefix;
+    probe.emplace_back("true");
+    if (RunTool(workspace, {.argv = probe})) return prefix;
+  }
+  return {};
 }
 
 Result<DebianTree> MakeAsRoot(const Workspace& workspace, std::vector<std::string> argv,

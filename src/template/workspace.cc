@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/io.h"
 #include "os/files.h"
+#include "os/mounts.h"
 #include "template/catalogue.h"
 
 namespace wrenn::template_ {
@@ -34,6 +35,17 @@ bool IsComplete(const std::string& place, const std::string& source,
 
 std::string TemplateLock(const os::Paths& paths, const std::string& name) {
   return paths.Temporary() + "/template-" + name + ".lock";
+}
+
+// Removes a build's folder, unless it lives. One that was killed where it could not have a mount
+// namespace has left its mounts.
+Status RemoveDead(const std::string& folder, const std::string& lock_file) {
+  ASSIGN_OR_RETURN(const auto lock, os::FileLock::TryAcquire(lock_file));
+  if (!lock) return {};
+  RETURN_IF_ERROR(os::UnmountBelow(folder));
+  RETURN_IF_ERROR(os::RemoveTree(folder));
+  ::unlink(lock_file.c_str());
+  return {};
 }
 
 }  // namespace
@@ -100,9 +112,10 @@ Turn::~Turn() {
   if (!file_.empty()) ::unlink(file_.c_str());
 }
 
-void CleanTemporary(const os::Paths& paths) {
+std::vector<Error> CleanTemporary(const os::Paths& paths) {
+  std::vector<Error> failures;
   const auto names = os::ListDirectory(paths.Temporary());
-  if (!names) return;  // no folder, no leftovers
+  if (!names) return failures;  // no folder, no leftovers
   for (const std::string& name : *names) {
     if (!name.starts_with(kPrefix)) continue;
     // A lock file is made before its folder and removed after it, so whoever can take the lock has
@@ -111,9 +124,11 @@ void CleanTemporary(const os::Paths& paths) {
     const std::string folder = paths.Temporary() + "/" +
                                (is_lock ? name.substr(0, name.size() - kLockSuffix.size()) : name);
     const std::string lock_file = folder + std::string(kLockSuffix);
-    auto lock = os::FileLock::TryAcquire(lock_file);
-    if (lock && *lock && os::RemoveTree(folder)) ::unlink(lock_file.c_str());
+    if (auto removed = RemoveDead(folder, lock_file); !removed) {
+      failures.push_back(std::move(removed.error()));
+    }
   }
+  return failures;
 }
 
 }  // namespace wrenn::template_
