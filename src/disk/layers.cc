@@ -30,6 +30,19 @@ bool IsSameFile(const std::string& a, const std::string& b) {
          first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
+// Whether two paths lead to one file, links followed as QEMU would.
+bool IsSamePlace(const std::string& a, const std::string& b) {
+  struct stat first;
+  struct stat second;
+  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+// A backing name as QEMU reads it.
+std::string Resolve(const std::string& directory, const std::string& name) {
+  return name.starts_with('/') ? name : directory + "/" + name;
+}
+
 }  // namespace
 
 Layer NewLayer(Format format) {
@@ -155,6 +168,21 @@ Result<uint64_t> VirtualSize(const std::string& path) {
   struct stat info;
   if (::fstat(fd.get(), &info) < 0) return Fail(ErrnoError("cannot read the disk"));
   return static_cast<uint64_t>(info.st_size);
+}
+
+Status CheckLayers(const std::string& directory, const Layers& layers, const std::string& base) {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].format == Format::kRaw) continue;
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenImage(directory + "/" + layers[i].name));
+    ASSIGN_OR_RETURN(const Qcow2Header header, ReadQcow2Header(fd.get()));
+    if (i + 1 < layers.size()) {
+      RETURN_IF_ERROR(CheckBelow(header, layers[i + 1]));
+    } else if (header.backing_format != Format::kRaw ||
+               !IsSamePlace(Resolve(directory, header.backing), base)) {
+      return Fail(Error{Code::kDataLoss, "the disk does not continue its image", header.backing});
+    }
+  }
+  return {};
 }
 
 Result<bool> IsExclusive(const std::string& path) {

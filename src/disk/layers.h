@@ -69,6 +69,21 @@ Status RemoveLayers(const std::string& directory, const Layers& layers);
 // like another. kDataLoss or kUnimplemented for a qcow2 header that Qcow2Reader refuses.
 Result<uint64_t> VirtualSize(const std::string& path);
 
+// Checks that each layer names the next as what is below it and the lowest, unless it is raw, names
+// `base`: a VMM that its guest took over may have made it name any file of the host's, which the
+// next VMM would open. Nothing but the layers' headers is read. kDataLoss when one does not;
+// kUnimplemented as by VirtualSize().
+Status CheckLayers(const std::string& directory, const Layers& layers, const std::string& base);
+
+// Makes one new layer out of the top `count` of a disk's layers, which nobody may be writing. It
+// reads as they do, and lies over what the lowest of them lies over; if that one is raw, it is raw
+// too. Data is copied within the kernel, or shared where the file system can; holes are kept.
+// Durable when it returns; on failure nothing is left. The merged layers stay. kInvalidArgument:
+// not 1 to all layers; kDataLoss: a layer is damaged, does not belong to this chain, or is smaller
+// than what is below it; kUnimplemented: it has what wrenn does not make; kResourceExhausted: no
+// room. (It is in layers_merge.cc.)
+Result<Layer> MergeLayers(const std::string& directory, const Layers& layers, size_t count);
+
 // Whether the file has a single link, so that no other folder needs it.
 Result<bool> IsExclusive(const std::string& path);
 

@@ -169,6 +169,12 @@ Result<Qcow2Header> ReadQcow2Header(int fd) {
   return ParseQcow2Header(std::string_view(cluster).substr(0, got));
 }
 
+Status CheckBelow(const Qcow2Header& header, const Layer& below) {
+  if (header.backing == "./" + below.name && header.backing_format == below.format) return {};
+  return Fail(Error{Code::kDataLoss, "the disk's layers do not belong together",
+                    fmt::format("'{}' instead of '{}'", header.backing, below.name)});
+}
+
 Result<std::string> MakeQcow2Image(const std::string& backing, Format backing_format,
                                    uint64_t size_bytes) {
   constexpr uint64_t kRefcountBlock = 2 * kCluster;

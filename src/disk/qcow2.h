@@ -53,6 +53,9 @@ Result<Qcow2Header> ParseQcow2Header(std::string_view cluster);
 // The same from a file.
 Result<Qcow2Header> ReadQcow2Header(int fd);
 
+// kDataLoss unless the header names `below`, in the same folder, as what is below.
+Status CheckBelow(const Qcow2Header& header, const Layer& below);
+
 // The whole content of an empty image of `size_bytes` over a backing file; errors as above.
 Result<std::string> MakeQcow2Image(const std::string& backing, Format backing_format,
                                    uint64_t size_bytes);

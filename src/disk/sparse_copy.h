@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -37,8 +38,22 @@ Result<UniqueFd> OpenImage(const std::string& path);
 // Reads at an offset; less than asked for only at the end of the file.
 Result<size_t> ReadAt(int fd, std::span<char> out, uint64_t offset);
 
+// Writes all of `data` at an offset.
+Status WriteAt(int fd, std::string_view data, uint64_t offset);
+
 // Makes `to` share all blocks of `from` (FICLONE). kUnimplemented where the file system cannot.
 Status ShareBlocks(int from, int to);
+
+// What becomes of the places in a copy that are holes in its source.
+enum class Holes { kLeave, kPunch };
+
+// Copies `length` bytes (copy_file_range(2), which shares blocks where the file system can). What
+// is behind the end of `from` counts as a hole. The two must not be one file.
+Status CopyRange(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t length,
+                 Holes holes);
+
+// Makes a range of a file read as zeros, without its length being changed.
+Status PunchHole(int fd, uint64_t offset, uint64_t length);
 
 // Copies the data of `from`, leaving holes where it has holes; `to` is empty and gets the same
 // length.
