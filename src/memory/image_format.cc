@@ -101,8 +101,6 @@ Status DecodeExtents(Cursor& in, uint64_t count, Image& image) {
     const auto page = in.Take<uint64_t>();
     if (page > UINT64_MAX / kPageSize) return Damaged("an extent reaches beyond its file");
     extent.file_offset = page * kPageSize;
-    // Image::Check refuses a sum that is not the size; this one cannot overflow before: there are
-    // less than 2^26 extents of less than 2^44 bytes in kMaxMapBytes, and more are refused here.
     if (extent.length > image.size - offset) return Damaged("its extents reach beyond it");
     offset += extent.length;
   }

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Reads the RAM of a snapshot: an independent reader of docs/snapshot-format.md.
+
+    read_snapshot.py FOLDER            checks everything, prints the SHA-256 of the RAM
+    read_snapshot.py FOLDER -o FILE    also writes the RAM to FILE, holes for zeros
+    read_snapshot.py FOLDER --map      prints the map instead: a line for each extent
+
+Exits with 1 and says why when the snapshot is damaged.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import stat
+import struct
+import sys
+
+PAGE = 4096
+CHUNK = 1 << 20
+NONE = 0xFFFFFFFF
+MAX_BYTES = 1 << 44
+NAME = re.compile(rb"memory-[a-z0-9]{20}")
+
+
+class Damaged(Exception):
+    pass
+
+
+def need(condition, what):
+    if not condition:
+        raise Damaged(what)
+
+
+class Parts:
+    """Takes fixed parts off the front of bytes."""
+
+    def __init__(self, data):
+        self.data = data
+        self.at = 0
+
+    def bytes(self, count):
+        need(count <= len(self.data) - self.at, "memory.map is cut off")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def numbers(self, form):
+        return struct.unpack("<" + form, self.bytes(struct.calcsize("<" + form)))
+
+
+class Map:
+    """memory.map. files: (name, length, [digest]); extents: (offset, length, file, file offset)."""
+
+    def __init__(self, data):
+        need(data[:8] == b"wrennmem", "memory.map begins differently")
+        parts = Parts(data[:-32])
+        parts.bytes(8)
+        (version,) = parts.numbers("I")
+        need(version == 1, f"memory.map has version {version}, this reader knows 1")
+        need(hashlib.sha256(data[:-32]).digest() == data[-32:], "memory.map has a wrong digest")
+        page, chunk, file_count, self.base, reserved = parts.numbers("IIIII")
+        need((page, chunk, reserved) == (PAGE, CHUNK, 0), "memory.map has other units")
+        self.size, extent_count = parts.numbers("QQ")
+        need(0 < self.size <= MAX_BYTES and self.size % PAGE == 0, "the size of RAM is bad")
+        self.read_files(parts, file_count)
+        self.read_extents(parts, extent_count)
+        need(parts.at == len(parts.data), "memory.map has bytes too many")
+
+    def read_files(self, parts, count):
+        need(count <= 65535, "too many files")
+        heads = []
+        for _ in range(count):
+            name, length = parts.numbers("32sQ")
+            name = name.rstrip(b"\0")
+            need(NAME.fullmatch(name), "a file has a bad name")
+            need(0 < length <= MAX_BYTES and length % PAGE == 0, "a file has a bad length")
+            heads.append((name.decode(), length))
+        need(len({name for name, _ in heads}) == count, "a file is there twice")
+        self.files = [(name, length, [parts.bytes(32) for _ in range(-(-length // CHUNK))])
+                      for name, length in heads]
+        need(self.base == NONE or self.base < count and heads[self.base][1] == self.size,
+             "the base is no file of the size of RAM")
+
+    def read_extents(self, parts, count):
+        self.extents = []
+        offset = 0
+        used = {self.base}
+        before = None
+        for _ in range(count):
+            pages, file, file_page = parts.numbers("IIQ")
+            length, file_offset = pages * PAGE, file_page * PAGE
+            need(length > 0, "an extent is empty")
+            if file == NONE:
+                need(file_offset == 0, "an extent of zeros has an offset in a file")
+            else:
+                need(file < len(self.files), "an extent is in no file")
+                need(file_offset + length <= self.files[file][1], "an extent ends beyond its file")
+                used.add(file)
+            need((file, file_offset) != before, "two extents should be one")
+            self.extents.append((offset, length, file, file_offset))
+            offset += length
+            before = (file, 0 if file == NONE else file_offset + length)
+        need(offset == self.size, "the extents do not end where RAM ends")
+        need(used >= set(range(len(self.files))), "a file is not used")
+
+
+def open_file(folder, name, length):
+    """Opens a file of the snapshot for reading; it must be a plain file of this length."""
+    try:
+        fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise Damaged(f"{name}: {error.strerror}") from error
+    file = os.fdopen(fd, "rb", buffering=0)
+    info = os.fstat(fd)
+    need(stat.S_ISREG(info.st_mode) and info.st_size == length, f"{name} is not {length} bytes long")
+    return file
+
+
+def read_at(file, offset, length):
+    data = b""
+    while len(data) < length:
+        part = os.pread(file.fileno(), length - len(data), offset + len(data))
+        need(part, "a file is cut off")
+        data += part
+    return data
+
+
+def check_digests(name, file, length, digests):
+    for number, wanted in enumerate(digests):
+        data = read_at(file, number * CHUNK, min(CHUNK, length - number * CHUNK))
+        right = not any(data) if wanted == bytes(32) else hashlib.sha256(data).digest() == wanted
+        need(right, f"chunk {number} of {name} is damaged")
+
+
+def read_ram(ram_map, files, take):
+    """Calls take(offset, bytes) for all of RAM in pieces, from 0 on."""
+    for offset, length, file, file_offset in ram_map.extents:
+        for at in range(0, length, CHUNK):
+            count = min(CHUNK, length - at)
+            data = bytes(count) if file == NONE else read_at(files[file], file_offset + at, count)
+            take(offset + at, data)
+
+
+def print_map(ram_map):
+    for offset, length, file, file_offset in ram_map.extents:
+        place = "zeros" if file == NONE else f"{ram_map.files[file][0]} {file_offset}"
+        print(offset, length, place)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description="reads the RAM of a snapshot")
+    arguments.add_argument("folder")
+    arguments.add_argument("-o", "--output", help="write the RAM to this new file")
+    arguments.add_argument("--map", action="store_true", help="print the map and do nothing else")
+    options = arguments.parse_args()
+    with open(os.path.join(options.folder, "memory.map"), "rb") as file:
+        ram_map = Map(file.read())
+    if options.map:
+        print_map(ram_map)
+        return
+    files = [open_file(options.folder, name, length) for name, length, _ in ram_map.files]
+    for file, (name, length, digests) in zip(files, ram_map.files):
+        check_digests(name, file, length, digests)
+    digest = hashlib.sha256()
+    if options.output:
+        with open(options.output, "xb") as output:
+            output.truncate(ram_map.size)
+
+            def take(offset, data):
+                digest.update(data)
+                if any(data):
+                    output.seek(offset)
+                    output.write(data)
+
+            read_ram(ram_map, files, take)
+    else:
+        read_ram(ram_map, files, lambda _, data: digest.update(data))
+    print(digest.hexdigest())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Damaged, OSError) as failure:
+        print(f"read_snapshot: {failure}", file=sys.stderr)
+        sys.exit(1)
