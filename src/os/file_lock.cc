@@ -1,9 +1,11 @@
 #include "os/file_lock.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace wrenn::os {
@@ -26,9 +28,21 @@ Result<std::optional<FileLock>> FileLock::Take(const std::string& path, int oper
   }
 }
 
-Result<FileLock> FileLock::Acquire(const std::string& path) {
-  ASSIGN_OR_RETURN(std::optional<FileLock> lock, Take(path, LOCK_EX));
-  return std::move(*lock);
+Result<FileLock> FileLock::Acquire(const std::string& path, Deadline deadline) {
+  if (deadline.IsNever()) {
+    ASSIGN_OR_RETURN(std::optional<FileLock> lock, Take(path, LOCK_EX));
+    return std::move(*lock);
+  }
+  // flock(2) knows no time limit and no descriptor tells of an unlock: so it is looked at.
+  for (;;) {
+    ASSIGN_OR_RETURN(std::optional<FileLock> lock, TryAcquire(path));
+    if (lock) return std::move(*lock);
+    if (deadline.HasPassed()) {
+      return Fail(Code::kDeadlineExceeded, "the lock '{}' is held by somebody else", path);
+    }
+    constexpr int kPauseMs = 20;
+    ::poll(nullptr, 0, std::min(kPauseMs, deadline.PollTimeout()));
+  }
 }
 
 Result<std::optional<FileLock>> FileLock::TryAcquire(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -13,8 +14,8 @@ namespace wrenn::os {
 // The file is made with mode 0600 when absent and may be removed by the holder.
 class FileLock {
  public:
-  // Waits for the lock as long as it takes.
-  static Result<FileLock> Acquire(const std::string& path);
+  // Waits for the lock as long as it takes, or until the deadline (kDeadlineExceeded).
+  static Result<FileLock> Acquire(const std::string& path, Deadline deadline = Deadline::Never());
   // The lock, or nothing when somebody holds it.
   static Result<std::optional<FileLock>> TryAcquire(const std::string& path);
 

@@ -16,6 +16,8 @@ namespace {
 using Clock = std::chrono::system_clock;
 
 constexpr int kMaxDiskMb = 1 << 20;
+// Another build may have to make a kernel bundle again while it holds the catalogue.
+constexpr std::chrono::minutes kLockLimit{15};
 
 Status Validate(const BuildRequest& request) {
   if (!IsName(request.name)) {
@@ -87,7 +89,8 @@ class Builder {
 
   Result<BuildResult> RunIn(const Workspace& workspace) {
     Say(1, "preparing the kernel");
-    RETURN_IF_ERROR(EnsureKernel(paths_, workspace, guest_program_, request_.force, Sayer(1)));
+    ASSIGN_OR_RETURN(kernel_,
+                     EnsureKernel(paths_, workspace, guest_program_, request_.force, Sayer(1)));
     ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(workspace, request_));
     const std::string recipe_hash = recipe->Hash();
     if (!request_.force) {
@@ -105,7 +108,7 @@ class Builder {
   // changed.
   Result<std::optional<BuildResult>> Reuse(const Workspace& workspace, const Recipe& recipe,
                                            const std::string& recipe_hash) {
-    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_));
+    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_, Deadline::After(kLockLimit)));
     ASSIGN_OR_RETURN(const auto templates, store_.ListAllTemplates());
     const auto equal = std::ranges::find_if(templates, [&](const store::TemplateRecord& record) {
       return record.recipe == recipe_hash && HasImage(paths_, record.image);
@@ -125,7 +128,7 @@ class Builder {
                            .bytes = 0,
                            .created_at = Clock::now()};
     RETURN_IF_ERROR(FinishImage(workspace, manifest));
-    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_));
+    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_, Deadline::After(kLockLimit)));
     RETURN_IF_ERROR(workspace.Publish("image", paths_.Image(manifest.hash)));
     ASSIGN_OR_RETURN(auto record, Put(workspace, recipe, recipe_hash, manifest.hash));
     TidyUp(lock);
@@ -137,31 +140,33 @@ class Builder {
     (void)CollectGarbage(paths_, store_, catalogue_lock);
   }
 
-  // Under the catalogue's lock: makes the record name this image and the kernel bundle of today. A
+  // Under the catalogue's lock: makes the record name this image and this build's kernel bundle. A
   // record that says all this already is left alone; one that differs in the kernel and the
   // defaults keeps its id, since it is the same template.
   Result<store::TemplateRecord> Put(const Workspace& workspace, const Recipe& recipe,
                                     const std::string& recipe_hash, const std::string& image) {
-    // Again, since garbage may have been collected meanwhile.
-    ASSIGN_OR_RETURN(const auto kernel,
-                     EnsureKernel(paths_, workspace, guest_program_, false, Sayer(1)));
+    // Garbage may have been collected meanwhile, and this kernel with it.
+    if (!HasKernel(paths_, kernel_)) {
+      ASSIGN_OR_RETURN(kernel_,
+                       EnsureKernel(paths_, workspace, guest_program_, request_.force, Sayer(1)));
+    }
     auto old = store_.FindTemplate(store::kDefaultTenant, request_.name);
     if (!old && old.error().code != Code::kNotFound) return Fail(std::move(old.error()));
     store::TemplateRecord record;
     if (old && old->image == image) {
       record = *old;
-      if (record.kernel == kernel && record.recipe == recipe_hash &&
+      if (record.kernel == kernel_ && record.recipe == recipe_hash &&
           record.vcpus == request_.vcpus && record.memory_mb == MemoryMb()) {
         return record;
       }
-      if (record.kernel != kernel) Say(3, "kernel refreshed");
+      if (record.kernel != kernel_) Say(3, "kernel refreshed");
     } else {
       record.id = NewId("tp");
       record.created_at = Clock::now();
     }
     record.name = request_.name;
     record.image = image;
-    record.kernel = kernel;
+    record.kernel = kernel_;
     record.recipe = recipe_hash;
     record.description = recipe.Description();
     record.vcpus = request_.vcpus;
@@ -176,6 +181,7 @@ class Builder {
   const BuildRequest& request_;
   const std::string& guest_program_;
   const Progress& progress_;
+  std::string kernel_;  // the bundle that was chosen at the beginning
 };
 
 }  // namespace

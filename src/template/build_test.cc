@@ -49,18 +49,20 @@ class BuildTest : public testing::Test {
     MakeKernel();
   }
 
-  void MakeKernel() {
+  // Answers the bundle's hash.
+  std::string MakeKernel(const std::string& version = "1.0") {
     const KernelManifest manifest{.package = "linux-image-1-test",
-                                  .version = "1.0",
+                                  .version = version,
                                   .guest = "of another guest program",
                                   .modules = {"virtio.ko"}};
     const std::string folder = paths_.Kernel(manifest.Hash());
-    ASSERT_TRUE(os::MakeDirectory(folder));
-    ASSERT_TRUE(WriteFileAtomically(folder + "/vmlinux",
+    EXPECT_TRUE(os::MakeDirectory(folder));
+    EXPECT_TRUE(WriteFileAtomically(folder + "/vmlinux",
                                     "\x7f"
                                     "ELF kernel"));
-    ASSERT_TRUE(WriteInitramfs(folder + "/initramfs", guest_, {{"virtio.ko", "module"}}));
-    ASSERT_TRUE(WriteFileAtomically(folder + "/manifest.json", json::serialize(manifest.ToJson())));
+    EXPECT_TRUE(WriteInitramfs(folder + "/initramfs", guest_, {{"virtio.ko", "module"}}));
+    EXPECT_TRUE(WriteFileAtomically(folder + "/manifest.json", json::serialize(manifest.ToJson())));
+    return manifest.Hash();
   }
 
   Result<BuildResult> BuildMinimal(bool force = false, const Progress& progress = {}) {
@@ -275,6 +277,48 @@ TEST_F(BuildTest, BadRequestsAreRefused) {
   EXPECT_TRUE(refused([](BuildRequest& r) { r.package_file = "list"; }));
   EXPECT_THAT(Names(paths_.Images()), IsEmpty());
   EXPECT_THAT(Leftovers(), IsEmpty());
+}
+
+// The version of the kernel that a record names.
+std::string KernelVersion(const os::Paths& paths, const store::TemplateRecord& record) {
+  const auto text = ReadFile(paths.Kernel(record.kernel) + "/manifest.json").value_or("{}");
+  const auto manifest = KernelManifest::FromJson(*ParseJsonObject(text));
+  return manifest ? manifest->version : manifest.error().message;
+}
+
+TEST_F(BuildTest, TakesTheNewestKernelThatIsHereByItsVersion) {
+  MakeKernel("10.0");
+  MakeKernel("9.0");  // later, but older
+  const auto built = BuildMinimal();
+  ASSERT_TRUE(built) << built.error().ToString();
+  EXPECT_EQ(KernelVersion(paths_, built->record), "10.0");
+}
+
+TEST_F(BuildTest, ForcedItTakesTheKernelThatAptOffers) {
+  MakeKernel("9.0");
+  MakeKernel("10.0");
+  // An apt that offers 9.0, e.g. because 10.0 was withdrawn.
+  const std::string bin = directory_->path() + "/bin";
+  ASSERT_TRUE(os::MakeDirectory(bin));
+  ASSERT_TRUE(WriteFileAtomically(bin + "/apt-cache",
+                                  "#!/bin/sh\n"
+                                  "echo '  Depends: linux-image-1-test'\n"
+                                  "echo '  Candidate: 9.0'\n",
+                                  0755));
+  const std::string path = ::getenv("PATH");
+  ::setenv("PATH", (bin + ":" + path).c_str(), 1);
+  const auto built = BuildMinimal(true);
+  ::setenv("PATH", path.c_str(), 1);
+  ASSERT_TRUE(built) << built.error().ToString();
+  EXPECT_EQ(KernelVersion(paths_, built->record), "9.0");
+}
+
+TEST_F(BuildTest, TheCatalogueIsNotWaitedForWithoutEnd) {
+  const auto held = LockCatalogue(paths_, Deadline::Never());
+  ASSERT_TRUE(held);
+  const auto second = LockCatalogue(paths_, Deadline::After(std::chrono::milliseconds(30)));
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kUnavailable);
 }
 
 TEST_F(BuildTest, AMissingGuestProgramIsSaid) {

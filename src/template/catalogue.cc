@@ -11,6 +11,9 @@
 namespace wrenn::template_ {
 namespace {
 
+// Somebody waits for the answer to a request.
+constexpr std::chrono::seconds kLockLimit{20};
+
 Error NoTemplate(const std::string& name) {
   const bool ours = name == "minimal" || name == "base";
   return Error{Code::kNotFound,
@@ -47,7 +50,7 @@ class StoreCatalogue : public Catalogue {
   }
 
   Status Remove(const std::string& tenant, const std::string& name) override {
-    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_));
+    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_, Deadline::After(kLockLimit)));
     ASSIGN_OR_RETURN(const auto record, Lookup(tenant, name));
     ASSIGN_OR_RETURN(const auto users, UsersOf(record));
     if (!users.empty()) {

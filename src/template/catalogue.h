@@ -29,7 +29,8 @@ class Catalogue {
   // also when its files have vanished.
   virtual Result<Resolved> Find(const std::string& tenant, const std::string& name) = 0;
   virtual Result<std::vector<store::TemplateRecord>> List(const std::string& tenant) = 0;
-  // kAborted when a sandbox still uses its image, naming the sandboxes. Removes files that no
+  // kAborted when a sandbox still uses its image, naming the sandboxes; kUnavailable when a build
+  // keeps the catalogue for long. Removes files that no
   // template and no sandbox refers to any more.
   virtual Status Remove(const std::string& tenant, const std::string& name) = 0;
 };

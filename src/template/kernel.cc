@@ -1,6 +1,5 @@
 #include "template/kernel.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "os/files.h"
 #include "template/apt.h"
 #include "template/bzimage.h"
+#include "template/debian_version.h"
 #include "template/initramfs.h"
 #include "template/kernel_modules.h"
 
@@ -24,20 +24,17 @@ constexpr size_t kMaxBzImage = 256 << 20;
 struct Bundle {
   std::string hash;
   KernelManifest manifest;
-  timespec made{};
 };
 
-// The bundles that are here and whole, the newest last.
+// The bundles that are here and whole, the newest kernel last.
 std::vector<Bundle> ListBundles(const os::Paths& paths) {
   std::vector<Bundle> bundles;
   const auto names = os::ListDirectory(paths.Kernels());
   if (!names) return bundles;
   for (const std::string& hash : *names) {
     const std::string folder = paths.Kernel(hash);
-    const std::string file = folder + "/manifest.json";
-    struct stat info;
-    const auto text = ReadFile(file);
-    if (!text || ::stat(file.c_str(), &info) < 0) continue;
+    const auto text = ReadFile(folder + "/manifest.json");
+    if (!text) continue;
     const auto object = ParseJsonObject(*text);
     if (!object) continue;
     auto manifest = KernelManifest::FromJson(*object);
@@ -45,10 +42,10 @@ std::vector<Bundle> ListBundles(const os::Paths& paths) {
         !os::Exists(folder + "/initramfs")) {
       continue;
     }
-    bundles.push_back({hash, std::move(*manifest), info.st_mtim});
+    bundles.push_back({hash, std::move(*manifest)});
   }
-  std::ranges::sort(bundles, [](const Bundle& a, const Bundle& b) {
-    return std::pair(a.made.tv_sec, a.made.tv_nsec) < std::pair(b.made.tv_sec, b.made.tv_nsec);
+  std::ranges::stable_sort(bundles, [](const Bundle& a, const Bundle& b) {
+    return CompareVersions(a.manifest.version, b.manifest.version) < 0;
   });
   return bundles;
 }
@@ -153,6 +150,11 @@ Result<KernelManifest> KernelManifest::FromJson(const json::object& object) {
 
 std::string KernelManifest::Hash() const {
   return os::Sha256Hex("wrenn kernel bundle\n" + json::serialize(ToJson()));
+}
+
+bool HasKernel(const os::Paths& paths, const std::string& hash) {
+  return std::ranges::any_of(ListBundles(paths),
+                             [&](const Bundle& bundle) { return bundle.hash == hash; });
 }
 
 Result<std::string> EnsureKernel(const os::Paths& paths, const Workspace& workspace,

@@ -24,9 +24,13 @@ struct KernelManifest {
   std::string Hash() const;
 };
 
+// Whether the bundle is here and whole.
+bool HasKernel(const os::Paths& paths, const std::string& hash);
+
 // The hash of the bundle of the installed guest program, made when there is none. The kernel is the
-// newest one that is here already: a new guest program is put to it without its package (vmlinux is
-// then shared by a hard link). With `newest`, or when there is none, it is the one that apt offers.
+// one of the newest version that is here already: a new guest program is put to it without its
+// package (vmlinux is then shared by a hard link). With `newest`, or when there is none, it is the
+// one that apt offers.
 //
 // The bundle may be collected as garbage until a template refers to it, unless the caller holds the
 // catalogue's lock. `say` gets what is being done, when it takes time.

@@ -86,9 +86,14 @@ Status Workspace::Publish(const std::string& folder, const std::string& place) c
   return SyncDirectory(place.substr(0, place.rfind('/')));
 }
 
-Result<os::FileLock> LockCatalogue(const os::Paths& paths) {
+Result<os::FileLock> LockCatalogue(const os::Paths& paths, Deadline deadline) {
   RETURN_IF_ERROR(paths.Prepare());
-  return os::FileLock::Acquire(paths.Temporary() + "/catalogue.lock");
+  auto lock = os::FileLock::Acquire(paths.Temporary() + "/catalogue.lock", deadline);
+  if (!lock && lock.error().code == Code::kDeadlineExceeded) {
+    return Fail(Code::kUnavailable,
+                "a build of a template holds the catalogue: try again when it has ended");
+  }
+  return lock;
 }
 
 Result<std::optional<Turn>> Turn::Try(const os::Paths& paths, const std::string& name) {

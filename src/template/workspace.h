@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "os/file_lock.h"
 #include "os/paths.h"
@@ -42,8 +43,9 @@ class Workspace {
 };
 
 // The lock under which records and the files they name change together: publishing, replacing,
-// removing, collecting garbage. Held for moments only.
-Result<os::FileLock> LockCatalogue(const os::Paths& paths);
+// removing, collecting garbage. Held for moments, but for a build whose kernel bundle was removed
+// meanwhile. kUnavailable when somebody holds it beyond the deadline.
+Result<os::FileLock> LockCatalogue(const os::Paths& paths, Deadline deadline);
 
 // The right to build a template of one name, held for a whole build. The name must be valid.
 class Turn {
