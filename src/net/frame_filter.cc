@@ -25,17 +25,23 @@ struct Range {
   int bits;
 };
 
-// What is not the internet. 192.0.0.0/24 contains the guest's own network.
+// What is not the internet. 192.0.0.0/24 contains the guest's own network. The one that is no
+// special range is by its form an address of the internet, but Azure's hosts answer at it: its
+// WireServer, which gives a machine's keys to whoever asks from there.
 constexpr Range kNotPublic[] = {
     {0x00000000, 8},   // this network
     {0x0a000000, 8},   // private
     {0x64400000, 10},  // carriers' shared space
     {0x7f000000, 8},   // loopback
+    {0xa83f8110, 32},  // 168.63.129.16, see above
     {0xa9fe0000, 16},  // link-local, metadata services
     {0xac100000, 12},  // private
     {0xc0000000, 24},  // protocol assignments
+    {0xc0000200, 24},  // documentation
     {0xc0a80000, 16},  // private
     {0xc6120000, 15},  // benchmarks
+    {0xc6336400, 24},  // documentation
+    {0xcb007100, 24},  // documentation
     {0xe0000000, 4},   // multicast
     {0xf0000000, 4},   // reserved, broadcast
 };
@@ -46,14 +52,27 @@ bool IsPublic(Address4 address) {
   });
 }
 
+// Whether an IPv4 packet, whose header is whole but for its options, is a question for a resolver.
+bool IsQuestion(std::span<const unsigned char> packet) {
+  constexpr unsigned char kUdp = 17;
+  constexpr uint16_t kFragment = 0x3fff;  // more fragments, or not the first
+  constexpr uint16_t kDomain = 53;
+  const size_t header = size_t{4} * (packet[0] & 15);
+  constexpr size_t kPorts = 4;
+  return packet[9] == kUdp && (Number16(packet, 6) & kFragment) == 0 &&
+         packet.size() >= header + kPorts && Number16(packet, header + 2) == kDomain;
+}
+
 bool PacketMayLeave(std::span<const unsigned char> packet, const EgressPolicy& policy) {
   constexpr size_t kHeader = 20;
+  if (!policy.host) return false;
   if (packet.size() < kHeader || packet[0] >> 4 != 4 || (packet[0] & 15) < 5) return false;
   const Address4 source = Number32(packet, 12);
   const Address4 destination = Number32(packet, 16);
   if (source != policy.guest) return false;
-  if (destination == policy.gateway) return true;
-  return IsPublic(destination) && std::ranges::find(policy.host, destination) == policy.host.end();
+  if (destination == policy.gateway) return IsQuestion(packet);
+  return IsPublic(destination) &&
+         std::ranges::find(*policy.host, destination) == policy.host->end();
 }
 
 }  // namespace
@@ -66,10 +85,10 @@ Result<Address4> ParseAddress4(const std::string& text) {
   return ntohl(address.s_addr);
 }
 
-std::vector<Address4> HostAddresses() {
+Result<std::vector<Address4>> HostAddresses() {
   std::vector<Address4> addresses;
   ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) < 0) return addresses;
+  if (::getifaddrs(&list) < 0) return Fail(ErrnoError("cannot list the host's addresses"));
   for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
     if (!entry->ifa_addr || entry->ifa_addr->sa_family != AF_INET) continue;
     const auto* address = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,18 +18,20 @@ using Address4 = uint32_t;
 Result<Address4> ParseAddress4(const std::string& text);
 
 struct EgressPolicy {
-  Address4 guest = 0;          // the only source that is believed
-  Address4 gateway = 0;        // also its resolver; the only special destination that is allowed
-  std::vector<Address4> host;  // the host's own addresses
+  Address4 guest = 0;    // the only source that is believed
+  Address4 gateway = 0;  // also its resolver; the only special destination that is allowed
+  // The host's own addresses; while they are not known, no packet leaves.
+  std::optional<std::vector<Address4>> host;
 };
 
 // The host's own IPv4 addresses.
-std::vector<Address4> HostAddresses();
+Result<std::vector<Address4>> HostAddresses();
 
-// Deny what is not plainly the internet: an IPv4 packet (or an ARP question) of the guest's own
-// address to the gateway or to a public address. So not: this host by any of its addresses,
-// loopback, link-local with the clouds' metadata services, private networks, multicast, broadcast,
-// reserved ranges, IPv6.
+// Deny what is not plainly the internet. What may leave are ARP questions, and IPv4 packets of the
+// guest's own address to a public address or, to the gateway, questions for its resolver: whole UDP
+// datagrams to port 53. So not: this host by any of its addresses, loopback, link-local and other
+// addresses of the clouds' metadata services, private networks, multicast, broadcast, reserved
+// ranges, IPv6.
 //
 // It has to be looked at frame by frame: the guest's user may be root and write any destination
 // into its frames, 127.0.0.1 too, and passt would connect to it in the host's name. Source of the

@@ -63,9 +63,7 @@ class Relay {
       // back.
       const bool outward = !screen_.Pending().empty();
       const bool inward = !back_.Empty();
-      pollfd entries[] = {
-          {machine_, static_cast<short>((outward ? 0 : POLLIN) | (inward ? POLLOUT : 0)), 0},
-          {network_, static_cast<short>((inward ? 0 : POLLIN) | (outward ? POLLOUT : 0)), 0}};
+      pollfd entries[] = {Wanted(machine_, !outward, inward), Wanted(network_, !inward, outward)};
       if (::poll(entries, 2, -1) < 0) {
         if (errno == EINTR) continue;
         return Fail(ErrnoError("poll"));
@@ -79,6 +77,13 @@ class Relay {
   }
 
  private:
+  // A side that nothing is wanted of is left out: it would report its end again and again, while
+  // what came before that waits for the other side.
+  static pollfd Wanted(int fd, bool in, bool out) {
+    const auto events = static_cast<short>((in ? POLLIN : 0) | (out ? POLLOUT : 0));
+    return {events == 0 ? -1 : fd, events, 0};
+  }
+
   Step TakeIn(short events, Status& why) {
     if (events == 0) return Step::kWait;
     const std::span<char> space = screen_.Space();
@@ -112,8 +117,10 @@ class Relay {
     constexpr std::chrono::seconds kEvery(10);
     const auto now = std::chrono::steady_clock::now();
     if (now < refresh_) return;
-    policy_.host = HostAddresses();
-    refresh_ = now + kEvery;
+    // Those that were known stay when they cannot be had now; without any, nothing leaves.
+    auto addresses = HostAddresses();
+    if (addresses) policy_.host = std::move(*addresses);
+    if (policy_.host) refresh_ = now + kEvery;
   }
 
   const int machine_;

@@ -80,7 +80,9 @@ TEST_F(UserNetworkTest, DoesNotReachTheHostByAnyAddress) {
   Listener udp(SOCK_DGRAM);
   std::vector<std::string> addresses = {"127.0.0.1",   "127.9.9.9",   "0.0.0.0",
                                         kGuestGateway, kGuestAddress, "255.255.255.255"};
-  for (const Address4 own : HostAddresses()) {
+  const auto host = HostAddresses();
+  ASSERT_TRUE(host) << host.error().ToString();
+  for (const Address4 own : *host) {
     in_addr number{htonl(own)};
     char text[INET_ADDRSTRLEN];
     addresses.emplace_back(::inet_ntop(AF_INET, &number, text, sizeof text));
