@@ -121,6 +121,17 @@ Result<uint64_t> FreeDiskBytes(const std::string& path) {
   return uint64_t{info.f_bavail} * info.f_frsize;
 }
 
+uint64_t AllocatedBytes(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) < 0) return 0;
+  uint64_t bytes = static_cast<uint64_t>(info.st_blocks) * 512;
+  if (!S_ISDIR(info.st_mode)) return bytes;
+  if (const auto names = ListDirectory(path)) {
+    for (const std::string& name : *names) bytes += AllocatedBytes(path + "/" + name);
+  }
+  return bytes;
+}
+
 Result<TemporaryDirectory> TemporaryDirectory::Make(const std::string& parent,
                                                     const std::string& prefix) {
   std::string path = parent;

@@ -27,6 +27,10 @@ Status RemoveTree(const std::string& path);
 // Bytes that the caller may still write to the file system of `path`.
 Result<uint64_t> FreeDiskBytes(const std::string& path);
 
+// Bytes that are allocated to a file, or to a folder with all below it; 0 when absent. Blocks that
+// files share (reflinks, hard links) count for each.
+uint64_t AllocatedBytes(const std::string& path);
+
 // A new folder of mode 0700 with a random name, removed with its content at the end of its life.
 class TemporaryDirectory {
  public:

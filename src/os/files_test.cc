@@ -62,6 +62,7 @@ TEST(FilesTest, TemporaryDirectoryGoesAway) {
   EXPECT_FALSE(Exists(path));
   EXPECT_GT(*FreeDiskBytes("/tmp"), 0u);
   EXPECT_EQ(FreeDiskBytes("/nowhere").error().code, Code::kNotFound);
+  EXPECT_EQ(AllocatedBytes("/nowhere"), 0u);
 }
 
 TEST(FileLockTest, ExcludesOthersUntilDropped) {

@@ -171,7 +171,7 @@ class Builder {
     record.description = recipe.Description();
     record.vcpus = request_.vcpus;
     record.memory_mb = MemoryMb();
-    record.size_bytes = DiskUse(ImageFile(paths_, image));
+    record.size_bytes = os::AllocatedBytes(ImageFile(paths_, image));
     RETURN_IF_ERROR(store_.PutTemplate(record, /*replace=*/true));
     return record;
   }

@@ -30,8 +30,7 @@ bool HasImage(const os::Paths& paths, const std::string& hash);
 // flushes it, writes the manifest beside it. Sets hash and bytes in `manifest`.
 Status FinishImage(const Workspace& workspace, ImageManifest& manifest);
 
-// The length of a file, and the bytes really allocated to it; 0 when absent.
+// The length of a file; 0 when absent.
 uint64_t FileBytes(const std::string& path);
-uint64_t DiskUse(const std::string& path);
 
 }  // namespace wrenn::template_
