@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <filesystem>
 
-#include "base/io.h"
 #include "disk/qcow2.h"
+#include "disk/qcow2_writer.h"
 #include "disk/sparse_copy.h"
 #include "os/files.h"
 
@@ -75,9 +75,7 @@ class Qcow2Backend final : public FileBackend {
   Status Fill(NewFile& file, const Base& base, const std::string& base_path,
               const std::string& directory) override {
     ASSIGN_OR_RETURN(const std::string backing, RelativeName(base_path, directory));
-    ASSIGN_OR_RETURN(const std::string image, MakeQcow2Image(backing, Format::kRaw, base.size));
-    RETURN_IF_ERROR(WriteAll(file.fd(), image, Deadline::Never()));
-    return file.SetSize(kEmptyQcow2Bytes);
+    return WriteEmptyQcow2(file.fd(), backing, Format::kRaw, base.size);
   }
 };
 

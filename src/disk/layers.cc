@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "base/id.h"
-#include "base/io.h"
 #include "base/revert.h"
 #include "disk/qcow2.h"
+#include "disk/qcow2_writer.h"
 #include "disk/sparse_copy.h"
 #include "os/files.h"
 
@@ -121,12 +121,10 @@ Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_
                 "a disk of {} bytes is smaller than what it continues, which has {}", size, least);
   }
   // "./" because QEMU takes what is before a ':' in the first part of a name for a protocol.
-  ASSIGN_OR_RETURN(const std::string image,
-                   MakeQcow2Image("./" + below.name, below.format, RoundUpToSector(size)));
   Layer layer = NewLayer(Format::kQcow2);
   ASSIGN_OR_RETURN(NewFile file, NewFile::Make(directory + "/" + layer.name));
-  RETURN_IF_ERROR(WriteAll(file.fd(), image, Deadline::Never()));
-  RETURN_IF_ERROR(file.SetSize(kEmptyQcow2Bytes));
+  RETURN_IF_ERROR(
+      WriteEmptyQcow2(file.fd(), "./" + below.name, below.format, RoundUpToSector(size)));
   file.Keep();
   return layer;
 }

@@ -307,7 +307,8 @@ TEST_F(MergeTest, ALayerThatNamesAFileOfTheHostsIsFound) {
   EXPECT_EQ(CheckLayers(Disk(), layers, In("content")).error().code, Code::kDataLoss);
   for (const Layer& layer : layers) {
     const std::string good = ReadFile(PathOf(layer)).value();
-    const std::string bad = *MakeQcow2Image("/etc/shadow", Format::kRaw, kBaseBytes);
+    const std::string bad =
+        *EncodeQcow2Header({kBaseBytes, "/etc/shadow", Format::kRaw, kCluster, kCluster});
     ASSERT_TRUE(WriteFileAtomically(PathOf(layer), bad));
     EXPECT_EQ(CheckLayers(Disk(), layers, In("base")).error().code, Code::kDataLoss);
     ASSERT_TRUE(WriteFileAtomically(PathOf(layer), good));

@@ -175,23 +175,4 @@ Status CheckBelow(const Qcow2Header& header, const Layer& below) {
                     fmt::format("'{}' instead of '{}'", header.backing, below.name)});
 }
 
-Result<std::string> MakeQcow2Image(const std::string& backing, Format backing_format,
-                                   uint64_t size_bytes) {
-  constexpr uint64_t kRefcountBlock = 2 * kCluster;
-  Qcow2Header header;
-  header.size_bytes = size_bytes;
-  header.backing = backing;
-  header.backing_format = backing_format;
-  header.refcount_table = 1 * kCluster;
-  header.l1_table = 3 * kCluster;
-  ASSIGN_OR_RETURN(std::string image, EncodeQcow2Header(header));
-  image.resize(header.refcount_table);
-  AppendNumber(image, kRefcountBlock, 8);
-  image.resize(kRefcountBlock);
-  for (uint64_t cluster = 0; cluster < kEmptyQcow2Bytes / kCluster; ++cluster) {
-    AppendNumber(image, 1, 2);
-  }
-  return image;
-}
-
 }  // namespace wrenn::disk

@@ -56,11 +56,4 @@ Result<Qcow2Header> ReadQcow2Header(int fd);
 // kDataLoss unless the header names `below`, in the same folder, as what is below.
 Status CheckBelow(const Qcow2Header& header, const Layer& below);
 
-// The whole content of an empty image of `size_bytes` over a backing file; errors as above.
-Result<std::string> MakeQcow2Image(const std::string& backing, Format backing_format,
-                                   uint64_t size_bytes);
-
-// The length that the file must be given; what the content leaves out are zeros.
-inline constexpr uint64_t kEmptyQcow2Bytes = 4 * kCluster;
-
 }  // namespace wrenn::disk

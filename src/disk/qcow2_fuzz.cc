@@ -54,19 +54,22 @@ void Compare(const Qcow2Reader& before, UniqueFd merged) {
   }
 }
 
+void Run(std::string_view input) {
+  auto reader = Qcow2Reader::Open(MakeFile(input));
+  if (!reader || !reader->Check()) return;
+  Readers layers;
+  layers.push_back(std::move(*reader));
+  UniqueFd merged(::memfd_create("merged", MFD_CLOEXEC));
+  Require(MergeToQcow2(layers, merged.get()).has_value());
+  Compare(layers.front(), std::move(merged));
+  const UniqueFd raw(::memfd_create("raw", MFD_CLOEXEC));
+  Require(MergeIntoRaw(layers, raw.get()).has_value());
+}
+
 }  // namespace
 }  // namespace wrenn::disk
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace wrenn::disk;
-  auto reader = Qcow2Reader::Open(MakeFile({reinterpret_cast<const char*>(data), size}));
-  if (!reader || !reader->Check()) return 0;
-  Readers layers;
-  layers.push_back(std::move(*reader));
-  wrenn::UniqueFd merged(::memfd_create("merged", MFD_CLOEXEC));
-  Require(MergeToQcow2(layers, merged.get()).has_value());
-  Compare(layers.front(), std::move(merged));
-  const wrenn::UniqueFd raw(::memfd_create("raw", MFD_CLOEXEC));
-  Require(MergeIntoRaw(layers, raw.get()).has_value());
+  wrenn::disk::Run({reinterpret_cast<const char*>(data), size});
   return 0;
 }

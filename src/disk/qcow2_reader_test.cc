@@ -4,12 +4,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "disk/qcow2_writer.h"
 #include "disk/sparse_copy.h"
 
 namespace wrenn::disk {
 namespace {
 
-constexpr uint64_t kL1 = 3 * kCluster;  // where MakeQcow2Image() puts it
+constexpr uint64_t kL1 = kCluster;  // where Qcow2Writer puts it
 constexpr uint64_t kL2 = 4 * kCluster;
 constexpr uint64_t kCopied = uint64_t{1} << 63;
 
@@ -19,7 +20,7 @@ using Table = std::vector<Cluster>;
 class Image {
  public:
   explicit Image(uint64_t size_bytes) : fd_(::memfd_create("image", MFD_CLOEXEC)) {
-    EXPECT_TRUE(WriteAt(fd_.get(), *MakeQcow2Image("./below", Format::kRaw, size_bytes), 0));
+    EXPECT_TRUE(WriteEmptyQcow2(fd_.get(), "./below", Format::kRaw, size_bytes));
     Resize(6 * kCluster);
   }
   Image& Put(uint64_t offset, uint64_t value) {

@@ -24,7 +24,7 @@ std::string With(size_t offset, int bytes, uint64_t value) {
 
 TEST(Qcow2HeaderTest, RefusesToWriteWhatDoesNotFit) {
   const auto make = [](const std::string& name, uint64_t size) {
-    return MakeQcow2Image(name, Format::kRaw, size);
+    return EncodeQcow2Header({size, name, Format::kRaw, kCluster, kCluster});
   };
   EXPECT_EQ(make("", 512).error().code, Code::kInvalidArgument);
   EXPECT_EQ(make(std::string(1024, 'a'), 512).error().code, Code::kInvalidArgument);
@@ -37,9 +37,10 @@ TEST(Qcow2HeaderTest, RefusesToWriteWhatDoesNotFit) {
 TEST(Qcow2HeaderTest, ReadsWhatItWrote) {
   for (const Format format : {Format::kRaw, Format::kQcow2}) {
     for (const uint64_t size : {uint64_t{0}, uint64_t{512}, kMaxDiskBytes}) {
-      const auto image = MakeQcow2Image("../images/a b/rootfs", format, size);
-      ASSERT_TRUE(image);
-      const auto header = ParseQcow2Header(*image);
+      const auto bytes =
+          EncodeQcow2Header({size, "../images/a b/rootfs", format, 3 * kCluster, kCluster});
+      ASSERT_TRUE(bytes);
+      const auto header = ParseQcow2Header(*bytes);
       ASSERT_TRUE(header) << header.error().ToString();
       EXPECT_EQ(header->backing, "../images/a b/rootfs");
       EXPECT_EQ(header->backing_format, format);

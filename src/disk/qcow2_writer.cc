@@ -41,37 +41,45 @@ Status Qcow2Writer::WriteTable(size_t index, std::span<const Cluster, kTableEntr
 }
 
 Status Qcow2Writer::Finish(const std::string& backing, Format backing_format) {
-  std::string l1;
-  for (const uint64_t table : l1_) AppendNumber(l1, table == 0 ? 0 : table | kCopied, 8);
-  RETURN_IF_ERROR(WriteAt(fd_, l1, kL1Table));
-
   // The refcounts count their own clusters too: one table (of 8192 blocks, for 16 TiB) and as many
   // blocks as it then takes.
-  Qcow2Header header;
-  header.refcount_table = Allocate(1);
+  Qcow2Header header{size_bytes_, backing, backing_format, kL1Table, Allocate(1)};
   uint64_t blocks = 0;
   while (blocks * kRefcountsPerBlock < clusters_ + blocks) ++blocks;
   const uint64_t first = Allocate(blocks);
+
+  ASSIGN_OR_RETURN(const std::string bytes, EncodeQcow2Header(header));
+  RETURN_IF_ERROR(WriteAt(fd_, bytes, 0));
+  RETURN_IF_ERROR(WriteL1Table());
   std::string table;
-  for (uint64_t i = 0; i < blocks; ++i) AppendNumber(table, first + i * kCluster, 8);
-  RETURN_IF_ERROR(WriteAt(fd_, table, header.refcount_table));
-  std::string ones;
-  for (uint64_t i = 0; i < kRefcountsPerBlock; ++i) AppendNumber(ones, 1, 2);
   for (uint64_t i = 0; i < blocks; ++i) {
+    AppendNumber(table, first + i * kCluster, 8);
+    std::string ones;
     const uint64_t counted = std::min(clusters_ - i * kRefcountsPerBlock, kRefcountsPerBlock);
-    RETURN_IF_ERROR(
-        WriteAt(fd_, std::string_view(ones).substr(0, counted * 2), first + i * kCluster));
+    for (uint64_t j = 0; j < counted; ++j) AppendNumber(ones, 1, 2);
+    RETURN_IF_ERROR(WriteAt(fd_, ones, first + i * kCluster));
   }
+  RETURN_IF_ERROR(WriteAt(fd_, table, header.refcount_table));
   if (::ftruncate(fd_, static_cast<off_t>(clusters_ * kCluster)) < 0) {
     return Fail(ErrnoError("cannot size the disk"));
   }
+  return {};
+}
 
-  header.size_bytes = size_bytes_;
-  header.backing = backing;
-  header.backing_format = backing_format;
-  header.l1_table = kL1Table;
-  ASSIGN_OR_RETURN(const std::string bytes, EncodeQcow2Header(header));
-  return WriteAt(fd_, bytes, 0);
+Status Qcow2Writer::WriteL1Table() {
+  if (std::ranges::all_of(l1_, [](uint64_t table) { return table == 0; })) return {};
+  std::string bytes;
+  for (const uint64_t table : l1_) AppendNumber(bytes, table == 0 ? 0 : table | kCopied, 8);
+  return WriteAt(fd_, bytes, kL1Table);
+}
+
+Status WriteEmptyQcow2(int fd, const std::string& backing, Format backing_format,
+                       uint64_t size_bytes) {
+  // Refused before it is the length of a table.
+  if (size_bytes > kMaxDiskBytes) {
+    return Fail(Code::kOutOfRange, "a disk can have at most {} bytes", kMaxDiskBytes);
+  }
+  return Qcow2Writer(fd, size_bytes).Finish(backing, backing_format);
 }
 
 }  // namespace wrenn::disk

@@ -29,10 +29,17 @@ class Qcow2Writer {
   Status Finish(const std::string& backing, Format backing_format);
 
  private:
+  Status WriteL1Table();
+
   const int fd_;
   const uint64_t size_bytes_;
   uint64_t clusters_;         // of the file so far
   std::vector<uint64_t> l1_;  // offsets of the tables, 0 for none
 };
+
+// Makes an image of the empty file `fd` in which nothing is allocated: four clusters long, of which
+// three pages are written. kInvalidArgument and kOutOfRange as EncodeQcow2Header().
+Status WriteEmptyQcow2(int fd, const std::string& backing, Format backing_format,
+                       uint64_t size_bytes);
 
 }  // namespace wrenn::disk
