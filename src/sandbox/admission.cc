@@ -5,14 +5,15 @@
 namespace wrenn::sandbox {
 namespace {
 
-// 0 as limit: none.
-Status CheckOne(std::string_view what, int64_t used, int64_t wanted, int64_t limit) {
+// 0 as limit: none. `flag` is the server's that sets it.
+Status CheckOne(std::string_view what, std::string_view flag, int64_t used, int64_t wanted,
+                int64_t limit) {
   if (limit <= 0 || used + wanted <= limit) return {};
   return Fail(
       Code::kResourceExhausted,
       "this host has no room for it: {} of {} {} are taken and {} more are wanted; remove or "
-      "stop a sandbox, or raise the limit",
-      used, limit, what, wanted);
+      "stop a sandbox, or raise the server's limit ({})",
+      used, limit, what, wanted, flag);
 }
 
 }  // namespace
@@ -24,11 +25,14 @@ void Reservation::Release() {
 Result<Reservation> Admission::Reserve(const Amount& amount) {
   RETURN_IF_ERROR(CheckFreeDisk());
   std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(CheckOne("sandboxes", used_.sandboxes, amount.sandboxes, limits_.max_sandboxes));
-  RETURN_IF_ERROR(CheckOne("virtual CPUs", used_.vcpus, amount.vcpus, limits_.max_vcpus));
+  RETURN_IF_ERROR(CheckOne("sandboxes", "--max-sandboxes", used_.sandboxes, amount.sandboxes,
+                           limits_.max_sandboxes));
   RETURN_IF_ERROR(
-      CheckOne("MiB of memory", used_.memory_mb, amount.memory_mb, limits_.max_memory_mb));
-  RETURN_IF_ERROR(CheckOne("MiB of disk", used_.disk_mb, amount.disk_mb, limits_.max_disk_mb));
+      CheckOne("virtual CPUs", "--max-vcpus", used_.vcpus, amount.vcpus, limits_.max_vcpus));
+  RETURN_IF_ERROR(CheckOne("MiB of memory", "--max-memory-mb", used_.memory_mb, amount.memory_mb,
+                           limits_.max_memory_mb));
+  RETURN_IF_ERROR(
+      CheckOne("MiB of disk", "--max-disk-mb", used_.disk_mb, amount.disk_mb, limits_.max_disk_mb));
   used_.sandboxes += amount.sandboxes;
   used_.vcpus += amount.vcpus;
   used_.memory_mb += amount.memory_mb;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/io.h"
+#include "os/files.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -69,11 +70,21 @@ Limits DefaultLimits() {
   Limits limits;
   limits.max_memory_mb = HostMemoryBytes() / kMiB * 85 / 100;
   limits.max_vcpus = 8 * cpus;
+  limits.max_disk_mb = kWhatFits;
   limits.max_sandbox_vcpus = std::max(2, cpus);
   limits.max_sandbox_disk_mb = 1 << 20;
   limits.max_parallel_starts = std::max(2, cpus);
   limits.min_free_disk_mb = 512;
   return limits;
+}
+
+Status MeasureDisk(const os::Paths& paths, Limits& limits) {
+  if (limits.max_disk_mb != kWhatFits) return {};
+  ASSIGN_OR_RETURN(const uint64_t free_bytes, os::FreeDiskBytes(paths.root));
+  const uint64_t bytes = free_bytes + os::AllocatedBytes(paths.Sandboxes());
+  const int64_t room_mb = static_cast<int64_t>(bytes / kMiB) - limits.min_free_disk_mb;
+  limits.max_disk_mb = std::max<int64_t>(1, room_mb);  // 0 would be no limit
+  return {};
 }
 
 }  // namespace wrenn::sandbox

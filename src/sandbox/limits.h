@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "os/paths.h"
+
 namespace wrenn::sandbox {
 
 // 0 means no limit, throughout.
@@ -21,9 +23,17 @@ struct Limits {
   int64_t min_free_disk_mb = 0;
 };
 
+// As max_disk_mb: what the file system has room for when all disks fill up. A sandbox whose write
+// finds no room ends, whichever one took it: more than that is for the host's owner to choose.
+inline constexpr int64_t kWhatFits = -1;
+
 // What this host can bear: 85 % of its memory (or of what its control group allows), 8 virtual CPUs
-// per CPU, as many starts at once as CPUs (at least 2), 512 MiB of disk left free, no limit of disk
-// sizes.
+// per CPU, as many starts at once as CPUs (at least 2), 512 MiB of disk left free, and of disks
+// what fits.
 Limits DefaultLimits();
+
+// Puts the number that holds now in the place of kWhatFits: the file system's free space and what
+// sandboxes have of it already, without min_free_disk_mb.
+Status MeasureDisk(const os::Paths& paths, Limits& limits);
 
 }  // namespace wrenn::sandbox

@@ -190,6 +190,7 @@ class ManagerImpl final : public Manager {
 Result<std::unique_ptr<Manager>> MakeManager(ManagerConfig config, store::Store& store,
                                              template_::Catalogue& catalogue, vmm::Engine& engine) {
   ASSIGN_OR_RETURN(const auto backend, disk::MakeBackend(config.disk_backend));
+  RETURN_IF_ERROR(MeasureDisk(config.paths, config.limits));
   return std::make_unique<ManagerImpl>(std::move(config), store, catalogue, engine,
                                        backend->name());
 }

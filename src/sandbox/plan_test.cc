@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "base/id.h"
+#include "os/files.h"
 #include "sandbox/admission.h"
 #include "sandbox/state.h"
 #include "sandbox/text.h"
@@ -129,6 +130,24 @@ TEST(LimitsTest, TheHostsOwnAreSensible) {
   EXPECT_GE(limits.max_vcpus, 8);
   EXPECT_GE(limits.max_parallel_starts, 2);
   EXPECT_GE(limits.max_sandbox_vcpus, 2);
+}
+
+TEST(LimitsTest, DisksMayBeWhatTheHostHasRoomFor) {
+  auto root = os::TemporaryDirectory::Make();
+  ASSERT_TRUE(root);
+  const os::Paths paths{.root = root->path(), .runtime = root->path() + "/run"};
+  ASSERT_TRUE(paths.Prepare());
+  Limits limits = DefaultLimits();
+  ASSERT_TRUE(MeasureDisk(paths, limits));
+  const auto free_mb = static_cast<int64_t>(*os::FreeDiskBytes(paths.root) >> 20);
+  EXPECT_NEAR(limits.max_disk_mb, std::max<int64_t>(1, free_mb - limits.min_free_disk_mb), 1024);
+  limits.max_disk_mb = kWhatFits;
+  limits.min_free_disk_mb = int64_t{1} << 40;
+  ASSERT_TRUE(MeasureDisk(paths, limits));
+  EXPECT_EQ(limits.max_disk_mb, 1);
+  limits.max_disk_mb = 0;  // chosen
+  ASSERT_TRUE(MeasureDisk(paths, limits));
+  EXPECT_EQ(limits.max_disk_mb, 0);
 }
 
 TEST(StateTest, NothingFollowsAnEndButAnotherTryToEnd) {

@@ -130,7 +130,7 @@ constexpr Setting kSettings[] = {
     {"limits.max_vcpus", "WRENN_MAX_VCPUS", "--max-vcpus", "N",
      "Virtual CPUs of all sandboxes (8 per CPU)", true, SetLimit<&Limits::max_vcpus>},
     {"limits.max_disk_mb", "WRENN_MAX_DISK_MB", "--max-disk-mb", "MIB",
-     "Disks of all sandboxes, as large as their guests see them", true,
+     "Disks of all sandboxes, as large as their guests see them (what fits on the host's)", true,
      SetLimit<&Limits::max_disk_mb>},
     {"limits.max_sandbox_vcpus", "WRENN_MAX_SANDBOX_VCPUS", "--max-sandbox-vcpus", "N",
      "Virtual CPUs of one sandbox", true, SetLimit<&Limits::max_sandbox_vcpus>},

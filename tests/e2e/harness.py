@@ -148,7 +148,9 @@ class Server:
             return probe.getsockname()[1]
 
     def environment(self):
-        return {**os.environ, "WRENN_ROOT": self.root, "WRENN_RUNTIME": self.runtime,
+        # The tests write little: small hosts take them all the same.
+        return {**os.environ, "WRENN_MAX_DISK_MB": "0",
+                "WRENN_ROOT": self.root, "WRENN_RUNTIME": self.runtime,
                 "WRENN_API_URL": f"http://127.0.0.1:{self.port}", **self.settings.get("env", {})}
 
     def start(self):
