@@ -3,9 +3,10 @@
 
     test_report.py FOLDER [--must-run FILE] [--slowest N]
 
-In the folder: PREFIX.xml (JUnit, from ctest), PREFIX.log (from python3 -m unittest -v) and PREFIX.part
-(one line "passed", "failed" or "skipped" for a part that is a single test). Ends with the line
-"N passed, N failed, N skipped"; exits with 1 when a test failed, or one that must run did not.
+In the folder: PREFIX.xml (JUnit, from ctest), PREFIX.log (from python3 -m unittest -v), beside each of
+them PREFIX.status (what that program ended with), and PREFIX.part (one line "passed", "failed" or
+"skipped" for a part that is a single test). Ends with the line "N passed, N failed, N skipped"; exits
+with 1 when a test failed, or one that must run did not, or none ran.
 """
 
 import argparse
@@ -20,56 +21,95 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
 def read_junit(path, prefix):
-    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+    try:
+        root = xml.etree.ElementTree.parse(path).getroot()
+    except xml.etree.ElementTree.ParseError as error:
+        yield f"{prefix}.run", FAILED, 0, f"its results cannot be read: {error}"
+        return
+    for case in root.iter("testcase"):
         name, seconds = f"{prefix}.{case.get('name')}", float(case.get("time") or 0)
         if case.find("skipped") is not None or case.get("status") in ("disabled", "notrun"):
             output = case.findtext("system-out") or ""
             reason = re.search(r"Skipped\n(.*?)\n*\[  SKIPPED", output, re.S)
-            why = reason.group(1).strip() if reason else (case.find("skipped").get("message") or "")
-            yield name, SKIPPED, seconds, why
+            message = case.find("skipped").get("message") if case.find("skipped") is not None else ""
+            yield name, SKIPPED, seconds, reason.group(1).strip() if reason else (message or "")
         elif case.find("failure") is not None or case.get("status") == "fail":
             yield name, FAILED, seconds, ""
         else:
             yield name, PASSED, seconds, ""
 
 
+def unittest_name(prefix, method, place):
+    return f"{prefix}.{place}" if place.endswith("." + method) else f"{prefix}.{place}.{method}"
+
+
 def read_unittest(path, prefix):
-    """Lines as "test_x (test_exec.Exec.test_x) ... ok"; output may stand between name and result."""
+    """Lines as "test_x (test_exec.Exec.test_x) ... ok"; output may stand between name and result, and
+    may look like one: so what failed is taken from the report behind all tests."""
     with open(path, encoding="utf-8", errors="replace") as file:
         text = file.read()
-    pending = None
+    results, pending = {}, None
     for line in text.splitlines():
         begin = re.match(r"(\w+) \(([\w.]+)\)", line)
         if begin:
-            name = begin.group(2)
-            if not name.endswith("." + begin.group(1)):
-                name += "." + begin.group(1)
             if pending and " ... " in line:
-                yield pending, FAILED, 0, "no result"
-            pending = f"{prefix}.{name}"
+                results[pending] = (FAILED, "no result")
+            pending = unittest_name(prefix, begin.group(1), begin.group(2))
         result = re.search(r"(?:\.\.\. |^)(ok|FAIL|ERROR|expected failure|skipped '?(.*?)'?)$", line)
         if pending and result:
             word = result.group(1)
             outcome = PASSED if word in ("ok", "expected failure") else (
                 SKIPPED if word.startswith("skipped") else FAILED)
-            yield pending, outcome, 0, result.group(2) or ""
+            results[pending] = (outcome, result.group(2) or "")
             pending = None
     if pending:
-        yield pending, FAILED, 0, "no result"
+        results[pending] = (FAILED, "no result")
+    told = re.findall(r"^={70}\n(?:FAIL|ERROR|UNEXPECTED SUCCESS): (\w+) \(([\w.]+)\)", text, re.M)
+    for method, place in told:
+        results[unittest_name(prefix, method, place)] = (FAILED, "")
+    for name, (outcome, why) in results.items():
+        yield name, outcome, 0, why
     if not re.search(r"^Ran \d+ tests? in ", text, re.M):
         yield f"{prefix}.run", FAILED, 0, "it ended before its tests did"
+    trailer = re.findall(r"^FAILED \((.*)\)$", text, re.M)
+    counts = dict(re.findall(r"(failures|errors|unexpected successes)=(\d+)", trailer[-1])) if trailer else {}
+    if trailer and sum(map(int, counts.values())) > len(told):
+        yield f"{prefix}.run", FAILED, 0, f"it counts more: {trailer[-1]}"
+
+
+def read_status(path, prefix, results):
+    """What a step of many tests ended with, against what they say themselves."""
+    with open(path, encoding="utf-8") as file:
+        status = file.readline().strip()
+    of_it = [result for result in results if result[0].startswith(prefix + ".")]
+    log = os.path.splitext(path)[0] + ".log"
+    if status == "5" and os.path.exists(log):  # of unittest since Python 3.12
+        with open(log, encoding="utf-8", errors="replace") as file:
+            if re.search(r"^NO TESTS RAN", file.read(), re.M):
+                return
+    if status != "0" and all(outcome != FAILED for _, outcome, _, _ in of_it):
+        yield f"{prefix}.run", FAILED, 0, f"it ended with status {status}, but no test of it failed"
+    elif not any(os.path.exists(os.path.splitext(path)[0] + kind) for kind in (".xml", ".log")):
+        yield f"{prefix}.run", FAILED, 0, "it left no results"
 
 
 def read_all(folder):
+    results, tests = [], []
     for path in sorted(glob.glob(f"{folder}/*")):
         prefix, kind = os.path.splitext(os.path.basename(path))
         if kind == ".xml":
-            yield from read_junit(path, prefix)
-        elif kind == ".log" and prefix == "e2e":
-            yield from read_unittest(path, prefix)
+            tests += read_junit(path, prefix)
+        elif kind == ".log":
+            tests += read_unittest(path, prefix)
         elif kind == ".part":
             with open(path, encoding="utf-8") as file:
-                yield prefix, file.readline().strip(), 0, ""
+                results.append((prefix, file.readline().strip(), 0, ""))
+    statuses = sorted(glob.glob(f"{folder}/*.status"))
+    for path in statuses:
+        results += read_status(path, os.path.splitext(os.path.basename(path))[0], tests)
+    if statuses and all(outcome == SKIPPED for _, outcome, _, _ in tests):
+        results.append(("run", FAILED, 0, "no test ran: does the filter match any?"))
+    return results + tests
 
 
 def check_must_run(path, results):
@@ -91,7 +131,7 @@ def main():
     parser.add_argument("--slowest", type=int, default=0)
     options = parser.parse_args()
 
-    results = list(read_all(options.folder))
+    results = read_all(options.folder)
     if options.must_run:
         faults = list(check_must_run(options.must_run, results))
         skipped = {name for name, *_ in faults}
