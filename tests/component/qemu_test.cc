@@ -147,7 +147,9 @@ TEST_F(QemuTest, UserNetworkDoesNotReachTheHost) {
   EXPECT_THAT(Shell("cat /etc/resolv.conf"), HasSubstr(net::kGuestGateway));
   EXPECT_THAT(Shell("ip addr show dev eth0"), HasSubstr(net::kGuestAddress));
   std::string addresses = net::kGuestGateway;
-  for (const net::Address4 own : net::HostAddresses()) {
+  const auto host = net::HostAddresses();
+  ASSERT_TRUE(host) << host.error().ToString();
+  for (const net::Address4 own : *host) {
     in_addr number{htonl(own)};
     char text[INET_ADDRSTRLEN];
     if (own >> 24 != 127) addresses += std::string(" ") + ::inet_ntop(AF_INET, &number, text, 16);
