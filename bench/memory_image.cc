@@ -22,7 +22,9 @@
 
 namespace {
 
-using namespace wrenn;
+namespace memory = wrenn::memory;
+namespace os = wrenn::os;
+using wrenn::Result;
 using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kMiB = 1 << 20;
@@ -96,7 +98,8 @@ void Round(const std::string& folder, uint64_t mib, uint64_t seed) {
   auto restored = Must(memory::TestMachine::Start(base_file, kSize));
   const auto target = Must(restored.Memory());
   Time("Fill" + what, [&] { return memory::Fill(image, second, target); });
-  if (restored.Digest() != machine.Digest()) Must(Status(Fail(Code::kDataLoss, "it differs")));
+  if (restored.Digest() != machine.Digest())
+    Must<void>(wrenn::Fail(wrenn::Code::kDataLoss, "it differs"));
   Time("Flatten" + what, [&] { return memory::Flatten(image, second, flat); });
   Time("Verify" + what, [&] { return memory::Verify(image, second); });
 }

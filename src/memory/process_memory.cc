@@ -5,10 +5,12 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "base/unique_fd.h"
 #include "memory/written_pages.h"
+#include "os/process_info.h"
 
 namespace wrenn::memory {
 namespace {
@@ -19,10 +21,15 @@ tl::unexpected<Error> Ended() { return Fail(Code::kUnavailable, "the machine has
 Result<UniqueFd> OpenOfProcess(pid_t pid, const char* file, int flags) {
   UniqueFd fd(::open(fmt::format("/proc/{}/{}", pid, file).c_str(), flags | O_CLOEXEC));
   if (fd) return fd;
-  if (errno == ENOENT || errno == ESRCH) return Ended();
-  return Fail(
-      ErrnoError("cannot look into the machine's memory (run wrenn as the user who started "
-                 "it, or with CAP_SYS_PTRACE)"));
+  const int error = errno;
+  if (error == ENOENT || error == ESRCH) return Ended();
+  // The files of a zombie belong to root.
+  const auto stat = os::ReadProcessStat(pid);
+  if (stat ? stat->state == 'Z' : stat.error().code == Code::kNotFound) return Ended();
+  return Fail(ErrnoError(
+      "cannot look into the machine's memory (run wrenn as the user who started it, or with "
+      "CAP_SYS_PTRACE)",
+      error));
 }
 
 // Appends where [offset, offset + length) of guest RAM is in the process.
@@ -36,7 +43,7 @@ Status Locate(const std::vector<Mapping>& mappings, uint64_t offset, uint64_t le
     }
     const uint64_t inside = offset - at->offset;
     const uint64_t take = std::min(length, at->length - inside);
-    pieces.push_back({reinterpret_cast<void*>(at->address + inside), take});
+    pieces.push_back({std::bit_cast<void*>(at->address + inside), take});
     offset += take;
     length -= take;
   }
