@@ -71,6 +71,9 @@ TEST(Time, RoundTripsAndReadsOffsets) {
   const auto time = *ParseTime("2026-11-24T07:44:51.123Z");
   EXPECT_EQ(FormatTime(time), "2026-11-24T07:44:51.123Z");
   EXPECT_EQ(FormatTime(*ParseTime("2026-11-24T08:44:51+01:00")), "2026-11-24T07:44:51.000Z");
+  // Beyond the clock's 64 bits: the nearest that they hold, and not one of another century.
+  EXPECT_EQ(FormatTime(*ParseTime("9999-12-31T00:00:00Z")).substr(0, 4), "2261");
+  EXPECT_EQ(FormatTime(*ParseTime("0001-01-01T00:00:00Z")).substr(0, 4), "1678");
   EXPECT_FALSE(ParseTime("yesterday"));
   EXPECT_FALSE(ParseTime("2026-11-24T07:44:51"));
 }
@@ -86,6 +89,23 @@ TEST(Json, NamesTheFieldThatIsWrong) {
   JsonReader third(object);
   third.Has("vcpus");
   EXPECT_EQ(third.FinishStrict().error().message, "unknown field 'vcpus'");
+}
+
+// A list of so many values of one kind.
+std::string ListOf(size_t count, std::string_view value) {
+  std::string text = "[";
+  for (size_t i = 0; i < count; ++i) text.append(i ? "," : "").append(value);
+  return text + "]";
+}
+
+TEST(Json, BoundsTheNumberOfValues) {
+  EXPECT_TRUE(ParseJson(ListOf(kMaxJsonValues - 10, "0")));
+  EXPECT_FALSE(ParseJson(ListOf(kMaxJsonValues + 10, "0")));
+  EXPECT_FALSE(ParseJson(ListOf(kMaxJsonValues + 10, "{}")));
+  // Commas and braces in texts are none of JSON's.
+  const std::string commas(4 * kMaxJsonValues, ',');
+  EXPECT_TRUE(ParseJson(ListOf(2, "\"\\\"{[" + commas + "\"")));
+  EXPECT_FALSE(ParseJson(ListOf(kMaxJsonValues + 10, R"("\\")")));
 }
 
 TEST(Json, BoundsDepth) {

@@ -1,5 +1,6 @@
 #include "base/encoding.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -137,6 +138,14 @@ bool IsUtf8(std::string_view bytes) {
   return true;
 }
 
+std::chrono::system_clock::time_point FromUnixTime(int64_t seconds, int64_t nanos) {
+  using std::chrono::system_clock;
+  constexpr int64_t kLimit = 9'200'000'000;
+  const auto since_epoch =
+      std::chrono::seconds(std::clamp(seconds, -kLimit, kLimit)) + std::chrono::nanoseconds(nanos);
+  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(since_epoch));
+}
+
 std::string FormatTime(std::chrono::system_clock::time_point time) {
   using std::chrono::floor, std::chrono::milliseconds;
   const auto ms = floor<milliseconds>(time.time_since_epoch());
@@ -149,8 +158,6 @@ std::string FormatTime(std::chrono::system_clock::time_point time) {
 }
 
 Result<std::chrono::system_clock::time_point> ParseTime(std::string_view text) {
-  using std::chrono::duration_cast, std::chrono::nanoseconds, std::chrono::seconds,
-      std::chrono::system_clock;
   const std::string copy(text);
   std::tm parts{};
   int used = 0;
@@ -186,8 +193,7 @@ Result<std::chrono::system_clock::time_point> ParseTime(std::string_view text) {
     offset = (hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1);
   }
   const std::time_t when = ::timegm(&parts);
-  return system_clock::time_point(duration_cast<system_clock::duration>(
-      seconds(static_cast<int64_t>(when) - offset) + nanoseconds(nanos)));
+  return FromUnixTime(static_cast<int64_t>(when) - offset, nanos);
 }
 
 }  // namespace wrenn

@@ -22,6 +22,10 @@ Result<std::string> PercentDecode(std::string_view text, bool plus_is_space = fa
 // Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates).
 bool IsUtf8(std::string_view bytes);
 
+// What the clock's 64 bits cannot hold, before 1678 and after 2262, becomes the nearest time that
+// they can. `nanos` is within a second.
+std::chrono::system_clock::time_point FromUnixTime(int64_t seconds, int64_t nanos);
+
 // "2026-11-24T07:44:51.123Z", always UTC, milliseconds.
 std::string FormatTime(std::chrono::system_clock::time_point time);
 // Any RFC 3339 time; kInvalidArgument otherwise.

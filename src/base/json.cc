@@ -44,9 +44,32 @@ std::optional<int64_t> AsInteger(const json::value& value) {
   return std::nullopt;
 }
 
+// Whether a JSON text may hold more values than are allowed. Each but the outermost is the first of
+// its list or object, or comes behind a comma; an empty list or object counts twice. A short text
+// cannot hold so many.
+bool HasTooManyValues(std::string_view text) {
+  if (text.size() / 2 < kMaxJsonValues) return false;
+  size_t values = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (quoted) {
+      if (c == '\\') ++i;
+    } else if (c == ',' || c == '[' || c == '{') {
+      ++values;
+    }
+  }
+  return values > kMaxJsonValues;
+}
+
 }  // namespace
 
 Result<json::value> ParseJson(std::string_view text) {
+  if (HasTooManyValues(text)) {
+    return Fail(Code::kInvalidArgument, "invalid JSON: more than {} values", kMaxJsonValues);
+  }
   json::parse_options options;
   options.max_depth = kMaxDepth;
   json::error_code error;

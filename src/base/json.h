@@ -16,7 +16,12 @@ namespace wrenn {
 
 namespace json = boost::json;
 
-// Parses one JSON value, at most 32 levels deep, nothing behind it. kInvalidArgument otherwise.
+// The most values that a text may hold. Parsed, the least of them takes some ten times the bytes
+// of its text.
+inline constexpr size_t kMaxJsonValues = 1 << 20;
+
+// Parses one JSON value, at most 32 levels deep, nothing behind it. kInvalidArgument otherwise;
+// for one of too many values before any is allocated.
 Result<json::value> ParseJson(std::string_view text);
 
 // Parses a JSON object; an empty text counts as {} (a request without a body).
