@@ -18,14 +18,13 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// send(2) with MSG_NOSIGNAL for sockets; write(2) for the rest.
+}  // namespace
+
 ssize_t WriteQuietly(int fd, std::string_view data) {
   const ssize_t sent = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
   if (sent < 0 && errno == ENOTSOCK) return ::write(fd, data.data(), data.size());
   return sent;
 }
-
-}  // namespace
 
 Status SetNonBlocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);

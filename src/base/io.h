@@ -3,6 +3,8 @@
 // Descriptors that are waited for must be non-blocking (SetNonBlocking); files need not be.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -22,6 +24,9 @@ Result<short> WaitReady(int fd, short events, Deadline deadline);
 
 // Reads what there is, at least one byte, waiting for it. Answers 0 at end of file.
 Result<size_t> ReadSome(int fd, std::span<char> out, Deadline deadline);
+
+// write(2) on a descriptor of any kind, without SIGPIPE on sockets.
+ssize_t WriteQuietly(int fd, std::string_view data);
 
 // Writes all of `data`. Never raises SIGPIPE on sockets; on pipes the caller ignores it.
 Status WriteAll(int fd, std::string_view data, Deadline deadline);

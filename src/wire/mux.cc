@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <thread>
 
 #include "base/id.h"
@@ -31,7 +32,7 @@ bool PeerGone(int err) { return err == EPIPE || err == ECONNRESET || err == ENOT
 // Writes what the transport takes at once; an errno other than "would block", or 0.
 int WriteSome(int fd, ByteQueue& queue) {
   while (!queue.empty()) {
-    const ssize_t sent = WriteTransport(fd, queue.front());
+    const ssize_t sent = WriteQuietly(fd, queue.front());
     if (sent >= 0) {
       queue.Consume(static_cast<size_t>(sent));
     } else if (errno != EINTR) {
@@ -205,7 +206,11 @@ class MuxServer {
 Result<std::unique_ptr<Mux>> ConnectMux(UniqueFd transport, Deadline deadline) {
   ASSIGN_OR_RETURN(UniqueFd wake, MakeEventFd());
   ASSIGN_OR_RETURN(std::string received, ShakeHands(transport.get(), deadline));
-  return std::make_unique<MuxClient>(std::move(transport), std::move(wake), std::move(received));
+  try {
+    return std::make_unique<MuxClient>(std::move(transport), std::move(wake), std::move(received));
+  } catch (const std::system_error& error) {  // the session's thread
+    return Fail(Code::kResourceExhausted, "too many threads: {}", error.what());
+  }
 }
 
 Status ServeMux(int transport, const MuxServerOptions& options) {

@@ -1,4 +1,8 @@
 // How sessions begin: after others that were cut off, among garbage, and not at all.
+#include <fcntl.h>
+
+#include <future>
+
 #include "wire/mux_hello.h"
 #include "wire/mux_test_guest.h"
 
@@ -104,10 +108,11 @@ TEST(MuxHandshakeTest, HandshakeIsRepeatedWhenItWasSwallowed) {
   guest.join();
 }
 
-TEST(MuxHandshakeTest, ConnectEndsAtItsDeadlineAndTheStreamIsGivenUp) {
+// A guest that answers the hand-shake, says `frames` and nothing more, and waits for the reset of
+// the first stream.
+void ExpectThatAStreamIsGivenUp(std::string_view frames) {
   auto pair = SocketPair();
   std::thread guest([&] {
-    // Answers the hand-shake and nothing more.
     PatternScanner scanner{std::string(kHelloMagic), kHelloNonceBytes};
     for (;;) {
       char buffer[4096];
@@ -115,6 +120,7 @@ TEST(MuxHandshakeTest, ConnectEndsAtItsDeadlineAndTheStreamIsGivenUp) {
       ASSERT_TRUE(got && *got > 0);
       if (auto nonce = scanner.Feed({buffer, *got})) {
         ASSERT_TRUE(WriteAll(pair->second.get(), std::string(kHelloReply) + *nonce, Soon()));
+        ASSERT_TRUE(WriteAll(pair->second.get(), frames, Soon()));
         break;
       }
     }
@@ -133,6 +139,49 @@ TEST(MuxHandshakeTest, ConnectEndsAtItsDeadlineAndTheStreamIsGivenUp) {
   auto stream = (*mux)->Connect(80, Deadline::After(milliseconds(50)));
   ASSERT_FALSE(stream);
   EXPECT_EQ(stream.error().code, Code::kDeadlineExceeded);
+  guest.join();
+}
+
+TEST(MuxHandshakeTest, ConnectEndsAtItsDeadlineAndTheStreamIsGivenUp) {
+  ExpectThatAStreamIsGivenUp({});
+}
+
+TEST(MuxHandshakeTest, AStreamIsGivenUpThoughTheGuestOpensNoWindow) {
+  // SETTINGS (type 4): INITIAL_WINDOW_SIZE (4) is 0, so that the stream's socket is never read.
+  ExpectThatAStreamIsGivenUp(std::string_view("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0", 15));
+}
+
+// A port whose host side was closed, as after a restore, and is opened by another host.
+TEST(MuxHandshakeTest, ACutTransportEndsItsSessionAtOnce) {
+  auto pair = SocketPair();
+  const int port = pair->second.get();
+  UniqueFd stop = std::move(*MakeEventFd());
+  Services services;
+  std::promise<UniqueFd> next;
+  std::thread guest([&] {
+    MuxServerOptions options;
+    options.accept = [&](uint16_t number) { return services.Accept(number); };
+    options.wait_for_peer = [&] {
+      // What the old session held is gone before anybody comes.
+      EXPECT_TRUE(services.WaitNoneOpen());
+      auto plugged = SocketPair();
+      next.set_value(std::move(plugged->first));
+      return ::dup3(plugged->second.get(), port, O_CLOEXEC) == port;
+    };
+    options.stop = stop.get();
+    EXPECT_TRUE(ServeMux(port, options));
+  });
+  auto old_mux = ConnectMux(std::move(pair->first), Soon());
+  ASSERT_TRUE(old_mux);
+  auto flood = (*old_mux)->Connect(kFloodPort, Soon());
+  auto stalled = (*old_mux)->Connect(kStallPort, Soon());
+  ASSERT_TRUE(flood && stalled);
+  WriteUntilStuck(stalled->get());
+  old_mux->reset();
+  auto mux = ConnectMux(next.get_future().get(), Soon());
+  ASSERT_TRUE(mux) << mux.error().ToString();
+  ExpectEcho(**mux, RandomText(100'000, 11));
+  SignalEventFd(stop.get());
   guest.join();
 }
 

@@ -22,6 +22,9 @@ constexpr size_t kMaxQueuedFrames = 16 * kMuxMaxStreams;
 // Ends of streams that an honest host may cause; nghttp2's own limit of 33 a second is for
 // strangers.
 constexpr uint64_t kResetRate = 1'000'000;
+// How long the last bytes of a socket that was closed on the host wait for the guest to open its
+// window: it may never do so, and each such stream keeps a descriptor.
+constexpr std::chrono::seconds kGiveUpAfter{30};
 
 std::string_view View(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
@@ -35,12 +38,6 @@ void CloseAbruptly(UniqueFd fd) {
 }
 
 }  // namespace
-
-ssize_t WriteTransport(int fd, std::string_view data) {
-  const ssize_t sent = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
-  if (sent < 0 && errno == ENOTSOCK) return ::write(fd, data.data(), data.size());
-  return sent;
-}
 
 nghttp2_nv MuxField(std::string_view name, std::string_view value) {
   const auto bytes = [](std::string_view text) {
@@ -122,7 +119,8 @@ nghttp2_session* MuxSession::Callbacks::NewSession(Role role, MuxSession* self) 
 }
 
 MuxSession::MuxSession(Role role, int transport, int wake, std::string_view unsent)
-    : transport_(transport),
+    : role_(role),
+      transport_(transport),
       wake_(wake),
       read_buffer_(std::make_unique_for_overwrite<char[]>(kReadSize)) {
   session_ = Callbacks::NewSession(role, this);
@@ -277,7 +275,7 @@ void MuxSession::Collect() {
 
 bool MuxSession::FlushTransport() {
   while (!out_.empty()) {
-    const ssize_t sent = WriteTransport(transport_, out_.front());
+    const ssize_t sent = WriteQuietly(transport_, out_.front());
     if (sent >= 0) {
       out_.Consume(static_cast<size_t>(sent));
     } else if (errno == EAGAIN) {
@@ -318,13 +316,16 @@ void MuxSession::BuildPollSet() {
   const int out = out_.empty() ? 0 : POLLOUT;
   poll_set_.push_back({transport_, static_cast<short>(POLLIN | out), 0});
   poll_set_.push_back({wake_, POLLIN, 0});
+  stale_at_ = Deadline::Never();
   for (const auto& [id, stream] : streams_) {
     int events = 0;
     if (stream.waits_for_input) events |= POLLIN;
     if (!stream.pending.empty()) events |= POLLOUT;
-    // A stream that waits for the peer alone is not polled, for poll would return at once for a
-    // hang-up that nothing can be done about yet; one that has ended here is, to see it go away.
-    if (events == 0 && !stream.local_ended) continue;
+    stale_at_ = Deadline::Earlier(stale_at_, stream.give_up);
+    // A stream that waits for the peer alone is not polled in the guest, for poll would return at
+    // once for a hang-up that nothing can be done about yet; on the host, until that has happened.
+    const bool hung_up = role_ == Role::kServer || !stream.give_up.IsNever();
+    if (events == 0 && !stream.local_ended && hung_up) continue;
     poll_set_.push_back({stream.local.get(), static_cast<short>(events), 0});
     poll_ids_.push_back(id);
   }
@@ -346,17 +347,37 @@ void MuxSession::ServeStream(int32_t id, short ready) {
   } else if (stream.local_ended && (ready & (POLLHUP | POLLERR))) {
     // The socket's user has closed it: nobody reads what may still come.
     Abandon(entry, NGHTTP2_CANCEL);
+  } else if (role_ == Role::kClient && (ready & (POLLHUP | POLLERR))) {
+    NoteHangUp(entry);
   }
+}
+
+void MuxSession::NoteHangUp(Streams::iterator entry) {
+  char byte;
+  const ssize_t left = ::recv(entry->second.local.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (left <= 0) return Abandon(entry, NGHTTP2_CANCEL);
+  entry->second.give_up = Deadline::After(kGiveUpAfter);
+}
+
+void MuxSession::AbandonStale() {
+  if (!stale_at_.HasPassed()) return;
+  std::vector<int32_t> stale;
+  for (const auto& [id, stream] : streams_) {
+    if (stream.give_up.HasPassed()) stale.push_back(id);
+  }
+  // Not CANCEL, after which the guest would take the cut stream for a whole one.
+  for (const int32_t id : stale) Abandon(streams_.find(id), NGHTTP2_INTERNAL_ERROR);
 }
 
 MuxSession::End MuxSession::Run(std::string_view received) {
   bool going = received.empty() || Receive(received);
   while (going) {
+    AbandonStale();
     Collect();
     if (!FlushTransport() || Ended()) break;
     BuildPollSet();
     const bool again = more_to_send_ && out_.empty();
-    if (::poll(poll_set_.data(), poll_set_.size(), again ? 0 : -1) < 0) {
+    if (::poll(poll_set_.data(), poll_set_.size(), again ? 0 : stale_at_.PollTimeout()) < 0) {
       if (errno == EINTR) continue;
       break;
     }

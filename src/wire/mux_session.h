@@ -81,6 +81,8 @@ class MuxSession {
     bool local_ended = false;      // the socket's end of file was passed on
     bool peer_ended = false;       // nothing more comes from the peer
     bool detached = false;         // the session has forgotten it; only `pending` is left to do
+    // Host only: set when the socket's user has closed it, and its last bytes wait for the guest.
+    Deadline give_up = Deadline::Never();
   };
   using Streams = std::unordered_map<int32_t, Stream>;
 
@@ -93,6 +95,10 @@ class MuxSession {
   // Writes what is pending to the socket. False when the socket is broken.
   bool WriteLocal(int32_t id, Stream& stream, std::string_view data, size_t& written);
   void FlushLocal(int32_t id);
+  // The socket's user has closed it while the session waited for the peer.
+  void NoteHangUp(Streams::iterator entry);
+  // Ends the streams whose last bytes the session has not taken in time.
+  void AbandonStale();
   // Ends a stream whose socket is broken or gone.
   void Abandon(Streams::iterator entry, uint32_t error);
   // Ends the half of the socket that the peer has ended, or all of it.
@@ -106,6 +112,7 @@ class MuxSession {
   void BuildPollSet();
   void ServeStream(int32_t id, short ready);
 
+  const Role role_;
   const int transport_;
   const int wake_;
   nghttp2_session* session_ = nullptr;
@@ -116,13 +123,11 @@ class MuxSession {
   End end_ = End::kBroken;
   const std::unique_ptr<char[]> read_buffer_;  // its pages are touched only as far as reads reach
   std::vector<pollfd> poll_set_;
-  std::vector<int32_t> poll_ids_;  // of poll_set_'s entries behind the first two
+  std::vector<int32_t> poll_ids_;          // of poll_set_'s entries behind the first two
+  Deadline stale_at_ = Deadline::Never();  // when the first stream is to be given up
 };
 
 // A header field for nghttp2, which copies it.
 nghttp2_nv MuxField(std::string_view name, std::string_view value);
-
-// write(2) on a descriptor of any kind, without SIGPIPE on sockets.
-ssize_t WriteTransport(int fd, std::string_view data);
 
 }  // namespace wrenn::wire
