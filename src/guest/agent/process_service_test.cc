@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/ioctl.h>
 
 #include <thread>
 
@@ -121,6 +123,44 @@ TEST(ProcessService, TenMegabytesOfStdinArrive) {
   TempFolder folder;
   WriteText(folder / "data", data);
   EXPECT_EQ(result.out, agent.Run("sha256sum < " + (folder / "data")).out);
+}
+
+TEST(ProcessService, InputThatWaitsForItsTurnCanBeGivenUp) {
+  TestAgent agent;
+  TestStream stream = agent.Start(TestAgent::Shell("read line; cat"));
+  const uint32_t pid = PidOf(stream);
+  const auto send = [&](wire::HttpClient& http, const std::string& text, std::string limit) {
+    wire::RequestHead head = agent.Head("POST", "/process.Process/SendInput");
+    head.fields.Add("Content-Type", std::string(wire::kConnectUnaryType));
+    head.fields.Add("Connect-Timeout-Ms", std::move(limit));
+    json::object request = Select(pid);
+    request["input"] = wire::ToJson(wire::ProcessInput{false, text});
+    const std::string body = json::serialize(request);
+    auto writer = http.StartRequest(std::move(head), body.size(), Soon());
+    ASSERT_TRUE(writer && writer->Write(body, Soon()) && writer->Finish(Soon()));
+  };
+  // One that fills the pipe of a program that does not read it, and waits.
+  ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGSTOP), 0);
+  auto first = agent.Connect();
+  send(*first, "\n" + std::string(200'000, 'a'), "0");
+  const UniqueFd pipe(::open(fmt::format("/proc/{}/fd/0", pid).c_str(), O_RDONLY | O_NONBLOCK));
+  const Deadline full = Soon();
+  for (int waiting = 0; waiting < 65536 && !full.HasPassed();) {
+    ASSERT_EQ(::ioctl(pipe.get(), FIONREAD, &waiting), 0);
+  }
+  // The second has a limit, the third a client that goes away.
+  auto second = agent.Connect();
+  send(*second, "b", "200");
+  ASSERT_TRUE(second->ReadHead(Soon()));
+  EXPECT_EQ(second->response().status, HttpStatus(Code::kDeadlineExceeded));
+  auto third = agent.Connect();
+  send(*third, "c", "0");
+  third.reset();
+  ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGCONT), 0);
+  ASSERT_TRUE(first->ReadHead(Soon()));
+  EXPECT_EQ(first->response().status, 200);
+  ASSERT_TRUE(agent.Call("process.Process/CloseStdin", Select(pid)));
+  EXPECT_EQ(Collect(stream).out, std::string(200'000, 'a'));
 }
 
 TEST(ProcessService, StreamInputFeedsAProcess) {
@@ -295,6 +335,17 @@ TEST(ProcessService, WhatIsLeftBehindDoesNotHoldTheEnd) {
   const pid_t left = static_cast<pid_t>(std::stol(result.out));
   EXPECT_EQ(::kill(left, 0), 0);  // it lives on
   ::kill(left, SIGKILL);
+}
+
+TEST(ProcessService, OneThatEndedBeforeItsLimitKeepsItsExitCode) {
+  TestAgent agent;
+  // The limit passes while what it left behind holds the output open.
+  const RunResult result =
+      agent.Run(TestAgent::Shell("sleep 1000 & echo $!; exit 4"), {{"Connect-Timeout-Ms", "500"}});
+  EXPECT_FALSE(result.error);
+  ASSERT_TRUE(result.ended);
+  EXPECT_EQ(result.ended->exit_code, 4);
+  ::kill(static_cast<pid_t>(std::stol(result.out)), SIGKILL);
 }
 
 TEST(ProcessService, WhatCannotBeStartedSaysWhy) {

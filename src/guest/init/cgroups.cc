@@ -1,5 +1,6 @@
 #include "guest/init/cgroups.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,6 +47,31 @@ uint64_t NumberIn(const char* path, std::string_view key) {
   return number;
 }
 
+// The groups within a group.
+std::vector<std::string> GroupsIn(const std::string& path) {
+  std::vector<std::string> groups;
+  DIR* folder = ::opendir(path.c_str());
+  if (!folder) return groups;
+  while (const dirent* entry = ::readdir(folder)) {
+    const std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != "..") {
+      groups.push_back(fmt::format("{}/{}", path, name));
+    }
+  }
+  ::closedir(folder);
+  return groups;
+}
+
+// Removes a group and those in it, if no process is in any of them. False when it must be tried
+// again. Recursion is bounded by PATH_MAX.
+bool RemoveGroup(const std::string& path) {
+  if (::rmdir(path.c_str()) == 0 || (errno != EBUSY && errno != ENOTEMPTY)) return true;
+  auto events = ReadFile(path + "/cgroup.events", 4096);
+  if (events && events->find("populated 1") != std::string::npos) return false;
+  for (const std::string& group : GroupsIn(path)) RemoveGroup(group);
+  return ::rmdir(path.c_str()) == 0;
+}
+
 }  // namespace
 
 CgroupLimits LimitsFor(uint64_t memory_bytes, uint64_t max_threads) {
@@ -81,20 +107,21 @@ Status SetUpCgroups(const std::string& root) {
   return {};
 }
 
-std::shared_ptr<ProcessCgroup> ProcessCgroup::Create() {
+Result<std::shared_ptr<ProcessCgroup>> ProcessCgroup::Create() {
   static std::atomic<uint64_t> next = 0;
   std::string path;
   {
     std::lock_guard lock(g_mutex);
-    if (g_user_class.empty()) return nullptr;
+    if (g_user_class.empty()) return std::shared_ptr<ProcessCgroup>();
     path = g_user_class + "/" + std::to_string(++next);
   }
-  if (::mkdir(path.c_str(), 0755) < 0) return nullptr;
+  // Without one the process would be in the agent's class, protected from everything.
+  if (::mkdir(path.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
   return std::make_shared<ProcessCgroup>(std::move(path));
 }
 
 ProcessCgroup::~ProcessCgroup() {
-  if (::rmdir(path_.c_str()) == 0 || errno == ENOENT) return;
+  if (RemoveGroup(path_)) return;
   std::lock_guard lock(g_mutex);
   g_waiting.push_back(path_);
 }
@@ -105,13 +132,11 @@ Result<UniqueFd> ProcessCgroup::OpenProcs() const {
   return fd;
 }
 
-bool ProcessCgroup::Kill() const { return WriteTo(path_ + "/cgroup.kill", "1").has_value(); }
+void ProcessCgroup::Kill() const { TryWrite(path_ + "/cgroup.kill", "1"); }
 
 void RemoveEmptyCgroups() {
   std::lock_guard lock(g_mutex);
-  std::erase_if(g_waiting, [](const std::string& path) {
-    return ::rmdir(path.c_str()) == 0 || errno != EBUSY;
-  });
+  std::erase_if(g_waiting, RemoveGroup);
 }
 
 }  // namespace wrenn::guest

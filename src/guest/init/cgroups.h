@@ -26,18 +26,19 @@ Status SetUpCgroups(const std::string& root);
 // The cgroup of one process and whatever it starts.
 class ProcessCgroup {
  public:
-  // Below the users' class; null where SetUpCgroups() was not called or failed.
-  static std::shared_ptr<ProcessCgroup> Create();
+  // Below the users' class; null only where SetUpCgroups() was not called or failed.
+  static Result<std::shared_ptr<ProcessCgroup>> Create();
 
   explicit ProcessCgroup(std::string path) : path_(std::move(path)) {}
-  // Removes it when it is empty; otherwise that is done when its last process has gone.
+  // Removes it and what its processes made below it when all are empty; otherwise that is done when
+  // the last process has gone.
   ~ProcessCgroup();
 
   // The file to which a process writes "0" to enter.
   Result<UniqueFd> OpenProcs() const;
 
-  // SIGKILL to all that are in it. False when the kernel cannot (before Linux 5.14).
-  bool Kill() const;
+  // SIGKILL to all that are in it, where the kernel can (since Linux 5.14).
+  void Kill() const;
 
  private:
   std::string path_;

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include "guest/agent/metrics.h"
+#include "guest/agent/test_agent.h"
 #include "guest/boot/command_line.h"
 #include "guest/init/cgroups.h"
 #include "guest/init/identity.h"
 #include "guest/init/network.h"
 #include "guest/process/environment.h"
+#include "guest/process/kill.h"
 #include "guest/process/spawn.h"
 #include "guest/process/utf8_tail.h"
 
@@ -66,6 +68,39 @@ TEST(Cgroups, LimitsLeaveRoomForTheAgent) {
   EXPECT_EQ(LimitsFor(8192 * kMiB, 60000).user_memory_max, 8064 * kMiB);
   EXPECT_EQ(LimitsFor(32 * kMiB, 100).user_memory_max, 16 * kMiB);
   EXPECT_EQ(LimitsFor(256 * kMiB, 2000).user_pids_max, 1800u);
+}
+
+// A cgroup as the agent sees it: a folder, with the file that kills its processes, of which there
+// are none.
+TEST(Cgroups, AProcessThatLeftItsGroupIsKilledAllTheSame) {
+  TempFolder folder;
+  WriteText(folder / "cgroup.kill", "");
+  UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  SpawnRequest request;
+  request.command = "sleep";
+  request.paths = {"/bin/sleep"};
+  request.arguments = {"1000"};
+  request.cwd = "/";
+  for (int& fd : request.stdio) fd = null.get();
+  auto child = Spawn(request);
+  ASSERT_TRUE(child) << child.error().message;
+  const ProcessCgroup group(folder.path());
+  KillTree(**child, &group);
+  pollfd entry{(*child)->exit_event(), POLLIN, 0};
+  EXPECT_EQ(::poll(&entry, 1, 60'000), 1);
+  EXPECT_EQ(FileText(folder / "cgroup.kill"), "1");
+  [[maybe_unused]] auto killed = Reaper::Get().Signal(**child, SIGKILL, false);
+}
+
+TEST(Cgroups, GroupsGoWithTheGroupsInThem) {
+  TempFolder folder;
+  const std::string path = folder / "group";
+  std::filesystem::create_directories(path + "/a/b");
+  std::filesystem::create_directories(path + "/c");
+  {
+    const ProcessCgroup group(path);
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(Environment, LaterOnesWin) {

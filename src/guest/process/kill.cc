@@ -63,7 +63,8 @@ bool BelongsTo(pid_t root, pid_t pid, const std::map<pid_t, Relation>& relations
 
 void KillTree(const Child& child, const ProcessCgroup* cgroup) {
   Reaper& reaper = Reaper::Get();
-  if (cgroup && cgroup->Kill()) return;
+  // A program of root may have left its cgroup, so this alone does not say that all are gone.
+  if (cgroup) cgroup->Kill();
   // While the leader has not been reaped no other process can have its pid, nor its session's id.
   if (!reaper.Signal(child, SIGSTOP, false)) return;
   for (int round = 0; round < kRounds; ++round) {

@@ -8,9 +8,9 @@
 
 namespace wrenn::guest {
 
-// SIGKILL to the process and its descendants: by its cgroup where there is one, which reaches all
-// of them; else to its session and to whatever has a member of it as ancestor, which misses a
-// daemon whose parents are gone.
+// SIGKILL to the process and its descendants: to its cgroup where there is one, which reaches all
+// that have not left it; and to its session and to whatever has a member of it as ancestor, which
+// misses a daemon whose parents are gone.
 void KillTree(const Child& child, const ProcessCgroup* cgroup);
 
 }  // namespace wrenn::guest

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/revert.h"
 #include "guest/process/kill.h"
 #include "guest/process/utf8_tail.h"
 #include "wire/connect.h"
@@ -65,8 +66,8 @@ Subscription::Message Envelope(std::string_view message) {
   return std::make_shared<const std::string>(wire::FormatEnvelope(0, message));
 }
 
-Subscription::Message FinalEnvelopes(const std::optional<ChildExit>& exit, bool late) {
-  if (late) {
+Subscription::Message FinalEnvelopes(const std::optional<ChildExit>& exit, bool timed_out) {
+  if (timed_out) {
     return std::make_shared<const std::string>(wire::FormatEndOfStream(
         Error{Code::kDeadlineExceeded, "the process was killed at its time limit", {}}));
   }
@@ -138,6 +139,8 @@ Status Process::OpenPipes(SpawnRequest& spawn, std::list<UniqueFd>& theirs) {
 
 Status Process::StartProgram() {
   const wire::ProcessConfig& config = options_.request.process;
+  ASSIGN_OR_RETURN(turn_, MakeEventFd());
+  SignalEventFd(turn_.get());
   SpawnRequest spawn;
   std::list<UniqueFd> theirs;  // the program's ends, closed here when it has its copies
   RETURN_IF_ERROR(options_.request.pty ? OpenTerminal(spawn, theirs) : OpenPipes(spawn, theirs));
@@ -151,7 +154,7 @@ Status Process::StartProgram() {
   if (options_.switch_user) spawn.user = options_.user;
   spawn.guard_agent = ::getpid() == 1;
 
-  cgroup_ = ProcessCgroup::Create();
+  ASSIGN_OR_RETURN(cgroup_, ProcessCgroup::Create());
   UniqueFd procs;
   if (cgroup_) {
     ASSIGN_OR_RETURN(procs, cgroup_->OpenProcs());
@@ -175,13 +178,30 @@ std::shared_ptr<UniqueFd> Process::input() {
   return input_;
 }
 
+Status Process::TakeTurn(int client_fd, Deadline deadline) const {
+  for (;;) {
+    pollfd entries[] = {
+        {turn_.get(), POLLIN, 0}, {child_->exit_event(), POLLIN, 0}, {client_fd, POLLRDHUP, 0}};
+    ::poll(entries, 3, deadline.PollTimeout());
+    if (entries[2].revents) return Fail(Code::kCanceled, "the client has gone");
+    uint64_t free = 0;
+    if (::read(turn_.get(), &free, sizeof free) == sizeof free) return {};
+    if (entries[1].revents) return Fail(Code::kNotFound, "the process has ended");
+    if (deadline.HasPassed()) {
+      return Fail(Code::kDeadlineExceeded, "the process does not read its stdin");
+    }
+  }
+}
+
 Status Process::Write(const wire::ProcessInput& input_data, int client_fd, Deadline deadline) {
   const bool terminal = options_.request.pty.has_value();
   if (terminal != input_data.pty) {
     return Fail(Code::kInvalidArgument, "the process has {} terminal: send '{}' instead",
                 terminal ? "a" : "no", terminal ? "pty" : "stdin");
   }
-  std::lock_guard turn(writer_mutex_);
+  RETURN_IF_ERROR(TakeTurn(client_fd, deadline));
+  Revert turn;
+  turn.Add([this] { SignalEventFd(turn_.get()); });
   const std::shared_ptr<UniqueFd> fd = input();
   if (!fd) return Fail(Code::kFailedPrecondition, "the process's stdin is not open");
   std::string_view left = input_data.data;
@@ -358,6 +378,9 @@ void Process::Publish(Stream stream, std::string data) {
 void Process::KillIfLate() {
   if (late_ || !options_.deadline.HasPassed()) return;
   late_ = true;
+  // One that has exited keeps its exit code, whatever it left behind and however slowly its output
+  // is taken.
+  timed_out_ = !Reaper::Get().ExitOf(*child_);
   Kill();
 }
 
@@ -365,7 +388,7 @@ void Process::End() {
   std::shared_ptr<ProcessCgroup> cgroup;
   {
     std::lock_guard lock(mutex_);
-    end_ = FinalEnvelopes(Reaper::Get().ExitOf(*child_), late_);
+    end_ = FinalEnvelopes(Reaper::Get().ExitOf(*child_), timed_out_);
     ended_at_ = Deadline::Clock::now();
     for (const auto& subscription : subscriptions_) subscription->End(end_);
     subscriptions_.clear();

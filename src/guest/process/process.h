@@ -45,8 +45,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // Output from now on; or the end alone when it has ended.
   void Subscribe(std::shared_ptr<Subscription> subscription);
 
-  // Writes all of it, waiting while the program does not read, until it ends or `client_fd` hangs
-  // up.
+  // Writes all of it, after those that came before, waiting while the program does not read, until
+  // it ends or `client_fd` hangs up; nothing when that has happened before its turn.
   Status Write(const wire::ProcessInput& input, int client_fd, Deadline deadline);
   Status CloseStdin();
   Status Resize(wire::PtySize size);
@@ -88,6 +88,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void KillIfLate();
   void End();
   std::shared_ptr<UniqueFd> input();
+  Status TakeTurn(int client_fd, Deadline deadline) const;
 
   const Options options_;
   std::shared_ptr<Child> child_;
@@ -95,7 +96,8 @@ class Process : public std::enable_shared_from_this<Process> {
   std::list<Output> outputs_;  // the process's thread's own after the start
   bool exited_ = false;        // likewise, as all up to the mutex
   bool stopping_ = false;
-  bool late_ = false;                      // killed at its deadline
+  bool late_ = false;                      // its deadline has passed, and all was killed
+  bool timed_out_ = false;                 // the program itself still ran then
   Deadline next_read_ = Deadline::At({});  // see kPace
 
   std::mutex mutex_;
@@ -105,7 +107,9 @@ class Process : public std::enable_shared_from_this<Process> {
 
   std::shared_ptr<UniqueFd> input_;  // stdin's write end, or the terminal
 
-  std::mutex writer_mutex_;  // one writer at a time; held while it waits
+  // One writer at a time: an eventfd, readable while there is none and taken by reading it, so that
+  // one can wait for it and for the client's hanging up together.
+  UniqueFd turn_;
 };
 
 }  // namespace wrenn::guest
