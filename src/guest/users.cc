@@ -14,11 +14,6 @@ bool ParseId(std::string_view text, unsigned& id) {
   return !text.empty() && error == std::errc() && end == text.data() + text.size();
 }
 
-std::string FileOrNothing(const char* path) {
-  auto text = ReadFile(path);
-  return text ? std::move(*text) : std::string();
-}
-
 }  // namespace
 
 std::vector<User> ParsePasswd(std::string_view text) {
@@ -54,7 +49,7 @@ std::vector<Group> ParseGroups(std::string_view text) {
 }
 
 Result<User> FindUser(std::string_view name) {
-  for (User& user : ParsePasswd(FileOrNothing("/etc/passwd"))) {
+  for (User& user : ParsePasswd(ReadFile("/etc/passwd").value_or(""))) {
     if (user.name == name) return std::move(user);
   }
   // An image without /etc/passwd still has its root.
@@ -63,7 +58,7 @@ Result<User> FindUser(std::string_view name) {
 }
 
 User UserOf(uid_t uid) {
-  for (User& user : ParsePasswd(FileOrNothing("/etc/passwd"))) {
+  for (User& user : ParsePasswd(ReadFile("/etc/passwd").value_or(""))) {
     if (user.uid == uid) return std::move(user);
   }
   User user;
@@ -75,7 +70,7 @@ User UserOf(uid_t uid) {
 
 std::vector<gid_t> GroupsOf(const User& user) {
   std::vector<gid_t> ids{user.gid};
-  for (const Group& group : ParseGroups(FileOrNothing("/etc/group"))) {
+  for (const Group& group : ParseGroups(ReadFile("/etc/group").value_or(""))) {
     if (group.gid != user.gid && std::ranges::count(group.members, user.name) > 0) {
       ids.push_back(group.gid);
     }
@@ -84,8 +79,9 @@ std::vector<gid_t> GroupsOf(const User& user) {
 }
 
 OwnerNames::OwnerNames() {
-  for (auto& user : ParsePasswd(FileOrNothing("/etc/passwd"))) users_.emplace(user.uid, user.name);
-  for (auto& group : ParseGroups(FileOrNothing("/etc/group"))) {
+  for (auto& user : ParsePasswd(ReadFile("/etc/passwd").value_or("")))
+    users_.emplace(user.uid, user.name);
+  for (auto& group : ParseGroups(ReadFile("/etc/group").value_or(""))) {
     groups_.emplace(group.gid, group.name);
   }
 }

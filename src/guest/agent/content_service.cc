@@ -200,9 +200,8 @@ void ContentService::Post(wire::Exchange& exchange) {
         exchange.Respond(200, "application/json", json::serialize(*entries));
     return;
   }
-  // The client still sends: it gets to see the answer when it is done.
-  if (Drain(body)) return RespondPlainError(exchange, entries.error());
-  exchange.CloseAfter();
+  // At once, though the client may still send: the server gives it the time to see the answer.
+  if (!exchange.body().done()) exchange.CloseAfter();
   RespondPlainError(exchange, entries.error());
 }
 

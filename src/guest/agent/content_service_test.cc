@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "guest/agent/test_agent.h"
+#include "guest/files/entries.h"
 
 namespace wrenn::guest {
 namespace {
@@ -22,15 +23,6 @@ TestAgent::Reply Get(TestAgent& agent, const std::string& path,
   wire::RequestHead head = agent.Head("GET", Target(path));
   for (const auto& [name, value] : extra) head.fields.Add(name, value);
   return agent.Send(std::move(head));
-}
-
-std::vector<std::string> NamesIn(const std::string& path) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(path)) {
-    names.push_back(entry.path().filename());
-  }
-  std::ranges::sort(names);
-  return names;
 }
 
 bool WaitForNames(const std::string& path, size_t count) {
@@ -204,6 +196,20 @@ TEST(ContentService, ACutUploadLeavesTheOldFileAndNothingElse) {
   EXPECT_TRUE(WaitForNames(folder.path(), 1));
   EXPECT_EQ(NamesIn(folder.path()), std::vector<std::string>{"f"});
   EXPECT_EQ(FileText(folder / "f"), "old");
+}
+
+TEST(ContentService, ARefusedUploadIsToldAtOnce) {
+  TestAgent agent;
+  auto http = agent.Connect();
+  wire::RequestHead head = agent.Head("POST", Target("/proc/none/f"));
+  head.fields.Add("Content-Type", "application/octet-stream");
+  auto writer = http->StartRequest(std::move(head), uint64_t{50} << 30, Soon());
+  ASSERT_TRUE(writer);
+  ASSERT_TRUE(writer->Write(std::string(100'000, 'x'), Soon()));
+  // The rest of the 50 GiB is not waited for.
+  ASSERT_TRUE(http->ReadHead(Soon()));
+  EXPECT_EQ(http->response().status, 404);
+  EXPECT_EQ(http->response().fields.Get("connection"), "close");
 }
 
 TEST(ContentService, OverwritingKeepsModeAndLink) {

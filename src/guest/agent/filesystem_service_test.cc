@@ -222,6 +222,23 @@ TEST(FilesystemService, ARecursiveWatchSeesNewFolders) {
   }
 }
 
+TEST(FilesystemService, AWatchOfMoreThanItCanTellSaysSo) {
+  TestAgent agent;
+  TempFolder folder;
+  TempFolder other;
+  std::filesystem::create_directory(other / "tree");
+  for (int i = 0; i < 17'000; ++i) WriteText(other / ("tree/" + std::to_string(i)), "");
+  json::object request = Path(folder.path());
+  request["recursive"] = true;
+  TestStream stream = agent.Open("filesystem.Filesystem/WatchDir", request);
+  ASSERT_TRUE(stream.Next());
+  std::filesystem::rename(other / "tree", folder / "tree");
+  while (stream.Next()) {
+  }
+  ASSERT_TRUE(stream.error());
+  EXPECT_EQ(stream.error()->code, Code::kResourceExhausted);
+}
+
 TEST(FilesystemService, EntriesComeWithEventsOnDemand) {
   TestAgent agent;
   TempFolder folder;

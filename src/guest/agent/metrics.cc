@@ -12,11 +12,6 @@
 namespace wrenn::guest {
 namespace {
 
-std::string FileOrNothing(const char* path) {
-  auto text = ReadFile(path);
-  return text ? std::move(*text) : std::string();
-}
-
 uint64_t Number(std::string_view text) {
   uint64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
@@ -54,7 +49,7 @@ MemoryUse ParseMemory(std::string_view proc_meminfo) {
   return use;
 }
 
-Metrics::Metrics() : last_(ParseCpuTimes(FileOrNothing("/proc/stat"))) {}
+Metrics::Metrics() : last_(ParseCpuTimes(ReadFile("/proc/stat").value_or(""))) {}
 
 wire::GuestMetrics Metrics::Read() {
   wire::GuestMetrics metrics;
@@ -62,14 +57,14 @@ wire::GuestMetrics Metrics::Read() {
   metrics.cpu_count = static_cast<uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN));
   {
     std::lock_guard lock(mutex_);
-    const CpuTimes now = ParseCpuTimes(FileOrNothing("/proc/stat"));
+    const CpuTimes now = ParseCpuTimes(ReadFile("/proc/stat").value_or(""));
     if (now.total > last_.total && now.busy >= last_.busy) {
       metrics.cpu_used_pct = 100.0 * static_cast<double>(now.busy - last_.busy) /
                              static_cast<double>(now.total - last_.total);
     }
     last_ = now;
   }
-  const MemoryUse memory = ParseMemory(FileOrNothing("/proc/meminfo"));
+  const MemoryUse memory = ParseMemory(ReadFile("/proc/meminfo").value_or(""));
   metrics.mem_total = memory.total;
   metrics.mem_used = memory.used;
   metrics.mem_cache = memory.cache;

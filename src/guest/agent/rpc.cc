@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "guest/files/entries.h"
+
 namespace wrenn::guest {
 namespace {
 
@@ -120,8 +122,7 @@ std::chrono::seconds KeepAliveInterval(const wire::Exchange& exchange) {
 }
 
 void RespondPlainError(wire::Exchange& exchange, const Error& error) {
-  const bool disk_full = error.code == Code::kResourceExhausted;
-  const int status = disk_full ? 507 : HttpStatus(error.code);
+  const int status = error.detail == kDiskFull ? 507 : HttpStatus(error.code);
   json::object body;
   body["code"] = status;
   body["message"] = error.message;

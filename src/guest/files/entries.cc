@@ -8,6 +8,8 @@
 #include <climits>
 #include <cstdlib>
 
+#include "base/encoding.h"
+
 namespace wrenn::guest {
 namespace {
 
@@ -31,24 +33,7 @@ std::string TargetOf(const std::string& path) {
 }
 
 std::chrono::system_clock::time_point TimeOf(const timespec& time) {
-  using std::chrono::system_clock;
-  const auto since_epoch =
-      std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(since_epoch));
-}
-
-// The names in a folder, sorted; nothing when it cannot be read.
-std::vector<std::string> NamesIn(const std::string& path) {
-  std::vector<std::string> names;
-  DIR* folder = ::opendir(path.c_str());
-  if (!folder) return names;
-  while (const dirent* entry = ::readdir(folder)) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  ::closedir(folder);
-  std::ranges::sort(names);
-  return names;
+  return FromUnixTime(time.tv_sec, time.tv_nsec);
 }
 
 // Recursion is bounded by PATH_MAX: a longer path cannot be described.
@@ -68,6 +53,19 @@ Status Walk(const std::string& path, uint32_t depth, OwnerNames& owners,
 
 }  // namespace
 
+std::vector<std::string> NamesIn(const std::string& path) {
+  std::vector<std::string> names;
+  DIR* folder = ::opendir(path.c_str());
+  if (!folder) return names;
+  while (const dirent* entry = ::readdir(folder)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  ::closedir(folder);
+  std::ranges::sort(names);
+  return names;
+}
+
 tl::unexpected<Error> PathError(std::string_view doing, const std::string& path, int error) {
   if (error == ENOENT) return Fail(Code::kNotFound, "path '{}' does not exist", path);
   if (error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG || error == EISDIR) {
@@ -76,7 +74,9 @@ tl::unexpected<Error> PathError(std::string_view doing, const std::string& path,
     return Fail(std::move(wrong));
   }
   if (error == ENOSPC || error == EDQUOT) {
-    return Fail(Code::kResourceExhausted, "cannot {} '{}': not enough disk space", doing, path);
+    return Fail(Error{Code::kResourceExhausted,
+                      fmt::format("cannot {} '{}': not enough disk space", doing, path),
+                      std::string(kDiskFull)});
   }
   return Fail(ErrnoError(fmt::format("cannot {} '{}'", doing, path), error));
 }

@@ -1,6 +1,5 @@
 #include "guest/files/watcher.h"
 
-#include <dirent.h>
 #include <linux/magic.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -22,6 +21,8 @@ using Type = wire::FileEventType;
 
 constexpr uint32_t kEvents = IN_CREATE | IN_MODIFY | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
                              IN_ATTRIB | IN_DELETE_SELF | IN_ONLYDIR;
+// Renames of uploads of which only the first half has been seen.
+constexpr size_t kMaxUploads = 64;
 constexpr std::array<unsigned long, 8> kNetworkFileSystems = {
     NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
     AFS_SUPER_MAGIC, CEPH_SUPER_MAGIC, V9FS_MAGIC,       FUSE_SUPER_MAGIC};
@@ -44,19 +45,6 @@ std::string Join(const std::string& folder, std::string_view name) {
   return folder.empty() ? std::string(name) : fmt::format("{}/{}", folder, name);
 }
 
-std::vector<std::string> NamesIn(const std::string& path) {
-  std::vector<std::string> names;
-  DIR* folder = ::opendir(path.c_str());
-  if (!folder) return names;
-  while (const dirent* entry = ::readdir(folder)) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != ".." && !name.starts_with(Upload::kPrefix)) names.emplace_back(name);
-  }
-  ::closedir(folder);
-  std::ranges::sort(names);
-  return names;
-}
-
 bool IsFolder(const std::string& path) {
   struct stat info;
   return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
@@ -76,6 +64,10 @@ Result<std::unique_ptr<Watcher>> Watcher::Open(const std::string& path, const Op
                 path);
   }
   UniqueFd inotify(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (!inotify && errno == EMFILE) {
+    return Fail(Code::kResourceExhausted,
+                "too many watchers: remove some, or raise fs.inotify.max_user_instances");
+  }
   if (!inotify) return Fail(ErrnoError("cannot watch files"));
   std::unique_ptr<Watcher> watcher(new Watcher(std::move(inotify), path, options));
   RETURN_IF_ERROR(watcher->Add("", nullptr));
@@ -106,10 +98,11 @@ Status Watcher::Add(const std::string& name, std::vector<wire::FileEvent>* event
 Status Watcher::AddContent(int watch, std::vector<wire::FileEvent>* events) {
   const std::string folder = folders_[watch].name;
   for (const std::string& entry : NamesIn(PathOf(folder))) {
+    if (entry.starts_with(Upload::kPrefix)) continue;
     const std::string name = Join(folder, entry);
     if (events) {
       folders_[watch].seen.insert(entry);
-      Report(name, Type::kCreate, *events);
+      RETURN_IF_ERROR(Report(name, Type::kCreate, *events));
     }
     if (IsFolder(PathOf(name))) RETURN_IF_ERROR(Add(name, events));
   }
@@ -126,6 +119,7 @@ void Watcher::Forget(const std::string& name) {
 }
 
 Result<std::vector<wire::FileEvent>> Watcher::Read() {
+  owners_.reset();
   std::vector<wire::FileEvent> events;
   alignas(inotify_event) char buffer[16 << 10];
   const ssize_t got = ::read(inotify_.get(), buffer, sizeof buffer);
@@ -155,15 +149,16 @@ Status Watcher::Handle(const inotify_event& event, std::vector<wire::FileEvent>&
   Folder& folder = found->second;
   if (event.len == 0) {
     // About a watched folder itself: those below the first are told of by the one above them.
-    if (folder.name.empty() && (event.mask & IN_DELETE_SELF)) Report(".", Type::kRemove, events);
-    return {};
+    const bool gone = folder.name.empty() && (event.mask & IN_DELETE_SELF);
+    return gone ? Report(".", Type::kRemove, events) : Status();
   }
-  if (HandleUpload(event, folder.name, events)) return {};
+  ASSIGN_OR_RETURN(const bool upload, HandleUpload(event, folder.name, events));
+  if (upload) return {};
 
   const bool seen = folder.seen.erase(event.name) > 0;
   if (seen && (event.mask & IN_CREATE)) return {};
   const std::string name = Join(folder.name, event.name);
-  Report(name, TypeOf(event.mask), events);
+  RETURN_IF_ERROR(Report(name, TypeOf(event.mask), events));
   if (!options_.recursive || !(event.mask & IN_ISDIR)) return {};
   if (event.mask & IN_MOVED_FROM) Forget(name);
   if (event.mask & (IN_CREATE | IN_MOVED_TO)) return Add(name, &events);
@@ -172,30 +167,39 @@ Status Watcher::Handle(const inotify_event& event, std::vector<wire::FileEvent>&
 
 // An upload is written under another name and renamed. To a watcher it is what a plain write would
 // have been.
-bool Watcher::HandleUpload(const inotify_event& event, const std::string& folder,
-                           std::vector<wire::FileEvent>& events) {
+Result<bool> Watcher::HandleUpload(const inotify_event& event, const std::string& folder,
+                                   std::vector<wire::FileEvent>& events) {
   const std::string_view name = event.name;
   if (name.starts_with(Upload::kPrefix)) {
-    if (event.mask & IN_MOVED_FROM) uploads_[event.cookie] = name.starts_with(Upload::kNewPrefix);
+    if (event.mask & IN_MOVED_FROM) {
+      // The other half of a rename comes next to its first, or never: what went out of the tree.
+      if (uploads_.size() >= kMaxUploads) uploads_.clear();
+      uploads_[event.cookie] = name.starts_with(Upload::kNewPrefix);
+    }
     return true;
   }
   const auto upload = event.mask & IN_MOVED_TO ? uploads_.find(event.cookie) : uploads_.end();
   if (upload == uploads_.end()) return false;
-  if (upload->second) Report(Join(folder, name), Type::kCreate, events);
-  Report(Join(folder, name), Type::kWrite, events);
+  if (upload->second) RETURN_IF_ERROR(Report(Join(folder, name), Type::kCreate, events));
+  RETURN_IF_ERROR(Report(Join(folder, name), Type::kWrite, events));
   uploads_.erase(upload);
   return true;
 }
 
-void Watcher::Report(std::string name, Type type, std::vector<wire::FileEvent>& events) {
+Status Watcher::Report(std::string name, Type type, std::vector<wire::FileEvent>& events) {
+  if (events.size() >= kMaxEvents) {
+    return Fail(Code::kResourceExhausted,
+                "more happened than could be reported: list the folder and watch it anew");
+  }
   wire::FileEvent event{std::move(name), type, std::nullopt};
   const bool present = type == Type::kCreate || type == Type::kWrite || type == Type::kChmod;
   if (options_.include_entry && present) {
-    OwnerNames owners;
-    auto entry = DescribeEntry(PathOf(event.name), owners);
+    if (!owners_) owners_.emplace();
+    auto entry = DescribeEntry(PathOf(event.name), *owners_);
     if (entry) event.entry = std::move(*entry);
   }
   events.push_back(std::move(event));
+  return {};
 }
 
 }  // namespace wrenn::guest

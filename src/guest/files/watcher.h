@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ class Watcher {
     bool allow_network_mounts = false;  // where the changes of others are not seen
   };
 
+  // What one Read() answers at most, and what is kept for a client that does not ask.
+  static constexpr size_t kMaxEvents = 16384;
+
   // kNotFound for a missing path, kInvalidArgument for a file or a network mount.
   static Result<std::unique_ptr<Watcher>> Open(const std::string& path, const Options& options);
 
@@ -32,7 +36,8 @@ class Watcher {
 
   // What has happened, maybe nothing. Names are relative to the folder. In a recursive watch the
   // content of a new folder is reported as created, since it may be older than our watch on it.
-  // kResourceExhausted when events were lost: the caller must look at the folder and watch anew.
+  // kResourceExhausted when events were lost, or there are more than kMaxEvents: the caller must
+  // look at the folder and watch anew.
   Result<std::vector<wire::FileEvent>> Read();
 
  private:
@@ -49,9 +54,10 @@ class Watcher {
   Status AddContent(int watch, std::vector<wire::FileEvent>* events);
   void Forget(const std::string& name);
   Status Handle(const inotify_event& event, std::vector<wire::FileEvent>& events);
-  bool HandleUpload(const inotify_event& event, const std::string& folder,
-                    std::vector<wire::FileEvent>& events);
-  void Report(std::string name, wire::FileEventType type, std::vector<wire::FileEvent>& events);
+  // Whether the event is one of an upload's.
+  Result<bool> HandleUpload(const inotify_event& event, const std::string& folder,
+                            std::vector<wire::FileEvent>& events);
+  Status Report(std::string name, wire::FileEventType type, std::vector<wire::FileEvent>& events);
   std::string PathOf(const std::string& name) const;
 
   UniqueFd inotify_;
@@ -59,6 +65,7 @@ class Watcher {
   const Options options_;
   std::map<int, Folder> folders_;     // by watch descriptor
   std::map<uint32_t, bool> uploads_;  // by a rename's cookie: whether the file is new
+  std::optional<OwnerNames> owners_;  // for one Read()
 };
 
 }  // namespace wrenn::guest

@@ -9,8 +9,6 @@ namespace wrenn::guest {
 namespace {
 
 constexpr size_t kMaxWatchers = 256;
-// What a client that does not ask may leave behind.
-constexpr size_t kMaxEvents = 16384;
 
 }  // namespace
 
@@ -36,7 +34,7 @@ void Watchers::Run(Entry& entry) {
     if (entries[1].revents) return;
     auto events = entry.watcher->Read();
     std::lock_guard lock(entry.mutex);
-    if (events && entry.events.size() + events->size() > kMaxEvents) {
+    if (events && entry.events.size() + events->size() > Watcher::kMaxEvents) {
       events = Fail(Code::kResourceExhausted,
                     "more happened than could be kept: list the folder and watch it anew");
     }
