@@ -136,6 +136,9 @@ struct InitRequest {
   std::optional<std::string> entropy;     // bytes, mixed into the kernel's pool and credited
 };
 
+// POST /sync (feature "sync") writes the root file system's dirty pages to the disk and is answered
+// 204 when they are there.
+
 // The answer to POST /init (envd's is empty; ours says who answers).
 struct InitReply {
   int protocol = 0;

@@ -241,7 +241,7 @@ bool HttpServer::ServeRequest(ByteStream& stream) {
   return false;
 }
 
-void HttpServer::Stop() {
+bool HttpServer::Stop(Deadline deadline) {
   gate_.Close();
   SignalEventFd(stop_event_.get());
   for (std::thread& acceptor : acceptors_) acceptor.join();
@@ -252,7 +252,7 @@ void HttpServer::Stop() {
     stopping_ = true;
     for (ByteStream& stream : connections_) stream.Shutdown();
   }
-  gate_.WaitEmpty(Deadline::Never());
+  return gate_.WaitEmpty(deadline);
 }
 
 }  // namespace wrenn::wire

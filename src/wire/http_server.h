@@ -107,8 +107,9 @@ class HttpServer {
   // Serves one connected, non-blocking socket on a thread of its own.
   void Serve(UniqueFd connection);
 
-  // Ends everything: no new connections, open ones are shut down, handlers waited for.
-  void Stop();
+  // Ends everything: no new connections, open ones are shut down, handlers waited for. False when
+  // the deadline passed first; then some may still run.
+  bool Stop(Deadline deadline = Deadline::Never());
 
  private:
   void AcceptLoop(int listener);

@@ -1,5 +1,8 @@
 #include "guest/agent/agent.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "guest/init/identity.h"
 
 namespace wrenn::guest {
@@ -26,6 +29,18 @@ bool IsCall(std::string_view path, std::string_view service, std::string_view& m
 
 void RespondJson(wire::Exchange& exchange, const json::object& object) {
   [[maybe_unused]] auto sent = exchange.Respond(200, kJson, json::serialize(object));
+}
+
+void Respond(wire::Exchange& exchange, const Status& done) {
+  if (!done) return RespondPlainError(exchange, done.error());
+  [[maybe_unused]] auto sent = exchange.RespondEmpty(204);
+}
+
+// What is written to the root file system is on the disk when this returns.
+Status SyncRoot() {
+  const UniqueFd root(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root || ::syncfs(root.get()) < 0) return Fail(ErrnoError("cannot sync the disk"));
+  return {};
 }
 
 void AllowAnyOrigin(wire::Exchange& exchange) {
@@ -70,6 +85,10 @@ void Agent::Handle(wire::Exchange& exchange) {
                    "supported",
                    {}});
   }
+  // A repeated /shutdown has been heard.
+  if (ending_ && path != "/health" && path != "/shutdown") {
+    return RespondPlainError(exchange, {Code::kUnavailable, "the sandbox is shutting down", {}});
+  }
   Route(exchange, head.method, path);
 }
 
@@ -91,6 +110,8 @@ void Agent::Route(wire::Exchange& exchange, std::string_view method, std::string
     content_.Post(exchange);
   } else if (post && path == "/init") {
     Init(exchange);
+  } else if (post && path == "/sync") {
+    Respond(exchange, SyncRoot());
   } else if (post && path == "/shutdown") {
     ShutDown(exchange);
   } else if (post && IsCall(path, "/process.Process/", call) && processes_.Handle(exchange, call)) {
@@ -132,7 +153,7 @@ Result<wire::InitReply> Agent::DoInit(wire::Exchange& exchange) {
   wire::InitReply reply;
   reply.protocol = wire::kAgentProtocol;
   reply.version = WRENN_VERSION;
-  reply.features = {"process", "pty", "signals", "files", "gzip", "watch", "metrics"};
+  reply.features = {"process", "pty", "signals", "files", "gzip", "watch", "metrics", "sync"};
   if (options_.owns_machine) reply.features.emplace_back("shutdown");
   return reply;
 }
@@ -142,6 +163,7 @@ void Agent::ShutDown(wire::Exchange& exchange) {
     return RespondPlainError(
         exchange, {Code::kFailedPrecondition, "this agent does not run as the guest's init", {}});
   }
+  ending_ = true;
   [[maybe_unused]] auto sent = exchange.RespondEmpty(204);
   options_.shut_down();
 }

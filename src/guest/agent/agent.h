@@ -1,6 +1,7 @@
 // Agent: the service behind everything that is done in a guest from outside.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include "guest/agent/content_service.h"
@@ -12,7 +13,7 @@
 namespace wrenn::guest {
 
 // Serves the envd wire over HTTP/1.1: GET /health, /metrics, /envs, /files; POST /init, /files,
-// /shutdown; and the Connect services process.Process and filesystem.Filesystem.
+// /sync, /shutdown; and the Connect services process.Process and filesystem.Filesystem.
 //
 // All but /health and /init want the token of the last /init in X-Access-Token; /init wants it once
 // there is one, in that field or again as the request's own accessToken (a repeated request).
@@ -36,6 +37,11 @@ class Agent {
   // Ends all connections and kills all processes.
   void Stop();
 
+  // The end of the machine: refuses new requests from now on, but answers those that it has.
+  void BeginEnd() { ending_ = true; }
+  // Then breaks what is left, so that nothing more is acknowledged.
+  void BreakConnections(Deadline deadline) { server_.Stop(deadline); }
+
  private:
   void Handle(wire::Exchange& exchange);
   void Route(wire::Exchange& exchange, std::string_view method, std::string_view path);
@@ -44,6 +50,7 @@ class Agent {
   Result<wire::InitReply> DoInit(wire::Exchange& exchange);
   void ShutDown(wire::Exchange& exchange);
 
+  std::atomic<bool> ending_{false};
   const Options options_;
   Settings settings_;
   Metrics metrics_;

@@ -13,7 +13,9 @@
 namespace wrenn::guest {
 namespace {
 
-constexpr std::chrono::seconds kConnectLimit{5};
+// On loopback a connection is there at once, unless the listener's queue is full. It is waited for
+// on the session's own thread: meanwhile all its streams stand still.
+constexpr std::chrono::milliseconds kConnectLimit{100};
 // Should an event ever be lost, a host that came back is noticed after this time.
 constexpr int kFallbackMs = 10'000;
 constexpr int kRetryMs = 1'000;
@@ -98,6 +100,9 @@ void SerialPorts::Serve(const std::string& device) {
 Result<UniqueFd> ConnectLocal(uint16_t port) {
   auto v4 = wire::ConnectTcp("127.0.0.1", port, Deadline::After(kConnectLimit));
   if (v4) return v4;
+  if (v4.error().code == Code::kDeadlineExceeded) {
+    return Fail(Code::kUnavailable, "what listens on port {} accepts no connections now", port);
+  }
   auto v6 = wire::ConnectTcp("::1", port, Deadline::After(kConnectLimit));
   if (v6) return v6;
   return Fail(Code::kUnavailable, "nothing listens on port {}", port);

@@ -36,7 +36,7 @@ class SerialPorts {
   std::set<std::string> served_;
 };
 
-// A stream to localhost:port. kUnavailable when nothing listens there.
+// A stream to localhost:port. kUnavailable when nothing listens there, or its queue is full.
 Result<UniqueFd> ConnectLocal(uint16_t port);
 
 }  // namespace wrenn::guest

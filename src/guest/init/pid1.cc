@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <system_error>
 
 #include "guest/agent/agent.h"
 #include "guest/agent/serial_ports.h"
@@ -31,16 +30,24 @@ namespace {
 
 constexpr rlim_t kDescriptors = 1 << 19;
 constexpr int kPriority = -10;
+// How long what the agent is still about may take once its connections are broken.
+constexpr std::chrono::seconds kBreakLimit{2};
+// The kernel's default of 128 is less than the watchers that a client may have.
+constexpr const char* kInotifyInstances = "/proc/sys/fs/inotify/max_user_instances";
 
 void Warn(const Status& status) {
   if (!status) WriteConsole(status.error().ToString());
 }
 
+void WriteNumber(const char* path, std::string_view number) {
+  const UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
+  if (file) Warn(WriteAll(file.get(), number, Deadline::Never()));
+}
+
 // Keeps the agent alive and quick when the guest is out of memory or CPU. Where there are cgroups
 // they do most of it; this holds without them too.
 void ProtectAgent() {
-  UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (score) Warn(WriteAll(score.get(), "-1000", Deadline::Never()));
+  WriteNumber("/proc/self/oom_score_adj", "-1000");
   ::setpriority(PRIO_PROCESS, 0, kPriority);
   // As they are touched: whole stacks of all threads would be much.
   ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
@@ -72,6 +79,7 @@ void SetUpMachine() {
   Warn(SetUpNetwork(arguments, hostname));
   Warn(SetHostname(arguments.Value("wrenn.hostname", hostname)));
   Warn(SetUpCgroups("/sys/fs/cgroup"));
+  WriteNumber(kInotifyInstances, "1024");
 }
 
 // Blocks the signals that mean "shut down" for all threads to come, and answers where they are
@@ -84,32 +92,29 @@ UniqueFd TakeSignals() {
   return UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-// Serves until somebody wants the machine to end.
-Status ServeAgent() {
+// Serves until somebody wants the machine to end; the agent, which serves on.
+Result<Agent*> ServeAgent() {
   const UniqueFd signals = TakeSignals();
-  ASSIGN_OR_RETURN(const UniqueFd wanted, MakeEventFd());
+  ASSIGN_OR_RETURN(UniqueFd event, MakeEventFd());
   ASSIGN_OR_RETURN(Uevents uevents, Uevents::Open());
-  // Neither is ever destroyed: their threads run until the machine's last moment.
+  // None is ever destroyed: the agent's threads run until the machine's last moment.
+  const auto* const wanted = new UniqueFd(std::move(event));
   Agent::Options options;
   options.owns_machine = true;
-  options.shut_down = [fd = wanted.get()] { SignalEventFd(fd); };
+  options.shut_down = [fd = wanted->get()] { SignalEventFd(fd); };
   auto* const agent = new Agent(std::move(options));
   auto* const ports = new SerialPorts([agent](uint16_t port) -> Result<UniqueFd> {
     if (port != wire::kAgentPort) return ConnectLocal(port);
     ASSIGN_OR_RETURN(auto pair, SocketPair());
-    try {
-      agent->Serve(std::move(pair.first));
-    } catch (const std::system_error& error) {
-      return Fail(Code::kResourceExhausted, "too many threads: {}", error.what());
-    }
+    agent->Serve(std::move(pair.first));
     return std::move(pair.second);
   });
   ports->Scan();
   for (;;) {
     pollfd entries[] = {
-        {signals.get(), POLLIN, 0}, {wanted.get(), POLLIN, 0}, {uevents.fd(), POLLIN, 0}};
+        {signals.get(), POLLIN, 0}, {wanted->get(), POLLIN, 0}, {uevents.fd(), POLLIN, 0}};
     ::poll(entries, 3, -1);
-    if (entries[0].revents || entries[1].revents) return {};
+    if (entries[0].revents || entries[1].revents) return agent;
     uevents.Drain();
     ports->Scan();
   }
@@ -128,10 +133,12 @@ void RunPid1() {
   }
   OpenConsole();
   SetUpMachine();
-  if (auto served = ServeAgent(); !served) {
-    Console("cannot serve: {}", served.error().ToString());
-  }
-  ShutDownMachine();
+  auto agent = ServeAgent();
+  if (!agent) Console("cannot serve: {}", agent.error().ToString());
+  if (agent) (*agent)->BeginEnd();
+  ShutDownMachine([&] {
+    if (agent) (*agent)->BreakConnections(Deadline::After(kBreakLimit));
+  });
 }
 
 }  // namespace wrenn::guest

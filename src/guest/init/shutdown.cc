@@ -45,8 +45,9 @@ void UnmountAll() {
 
 }  // namespace
 
-void ShutDownMachine() {
+void ShutDownMachine(const std::function<void()>& before_sync) {
   EndAllProcesses();
+  before_sync();
   ::sync();
   UnmountAll();
   PowerOff();
