@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -194,6 +195,22 @@ TEST_F(MuxChannelTest, MissingMachineIsUnavailable) {
   auto fd = channel->Connect(80, Lane::kInteractive, Soon());
   ASSERT_FALSE(fd);
   EXPECT_EQ(fd.error().code, Code::kUnavailable);
+}
+
+TEST_F(MuxChannelTest, AThreadThatCannotBeMadeIsAnError) {
+  Port port(Path("p"));
+  auto channel = MakeMuxChannel(port.path(), port.path());
+  pthread_attr_t before;
+  ASSERT_EQ(::pthread_getattr_default_np(&before), 0);
+  pthread_attr_t huge = before;
+  ASSERT_EQ(::pthread_attr_setstacksize(&huge, size_t{1} << 47), 0);
+  ASSERT_EQ(::pthread_setattr_default_np(&huge), 0);
+  auto fd = channel->Connect(80, Lane::kInteractive, Soon());
+  ASSERT_EQ(::pthread_setattr_default_np(&before), 0);
+  ASSERT_FALSE(fd);
+  EXPECT_EQ(fd.error().code, Code::kUnavailable);
+  EXPECT_NE(fd.error().message.find("too many threads"), std::string::npos);
+  ExpectPort(*channel, 80);  // and the lane is free again
 }
 
 TEST_F(MuxChannelTest, CloseBreaksStreamsAndRefusesNewOnes) {

@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <algorithm>
+
 #include "agent/protocol.h"
 #include "base/encoding.h"
 
@@ -72,8 +74,27 @@ wire::RequestHead Client::MakeHead(Method method, std::string target, const As& 
   return head;
 }
 
+wire::RequestHead Client::CallHead(std::string_view method, const As& as, Deadline deadline) {
+  wire::RequestHead head = MakeHead(Method::kPost, "/" + std::string(method), as);
+  head.fields.Add("Content-Type", std::string(wire::kConnectUnaryType));
+  head.fields.Add("Connect-Protocol-Version", "1");
+  // Zero would mean no limit.
+  if (!deadline.IsNever()) {
+    head.fields.Add("Connect-Timeout-Ms", std::to_string(std::max(deadline.PollTimeout(), 1)));
+  }
+  return head;
+}
+
 Result<std::string> Client::Exchange(const wire::RequestHead& head, std::string_view body,
                                      Repeat repeat, Deadline deadline) {
+  ASSIGN_OR_RETURN(auto reply, ExchangeUpTo(kMaxReplyBytes, head, body, repeat, deadline));
+  if (!reply) return Fail(MakesNoSense("an answer too long"));
+  return std::move(*reply);
+}
+
+Result<std::optional<std::string>> Client::ExchangeUpTo(size_t limit, const wire::RequestHead& head,
+                                                        std::string_view body, Repeat repeat,
+                                                        Deadline deadline) {
   ASSIGN_OR_RETURN(Connection connection, Take(Lane::kInteractive, deadline));
   Status sent = connection.http->Send(head, body, deadline);
   if (!sent && sent.error().code == Code::kUnavailable && connection.kept &&
@@ -89,22 +110,43 @@ Result<std::string> Client::Exchange(const wire::RequestHead& head, std::string_
     Return(Lane::kInteractive, std::move(connection.http));
     return Fail(std::move(error));
   }
-  auto reply = connection.http->body().ReadAll(kMaxReplyBytes, deadline);
+  auto reply = connection.http->body().ReadAll(limit, deadline);
+  if (!reply && reply.error().code == Code::kOutOfRange) return std::optional<std::string>();
   if (!reply) return Fail(AsGuestFault(std::move(reply.error())));
   Return(Lane::kInteractive, std::move(connection.http));
-  return reply;
+  return std::optional(std::move(*reply));
 }
 
 Result<json::object> Client::Call(std::string_view method, const json::object& request,
                                   const As& as, Repeat repeat, Deadline deadline) {
-  wire::RequestHead head = MakeHead(Method::kPost, "/" + std::string(method), as);
-  head.fields.Add("Content-Type", std::string(wire::kConnectUnaryType));
-  head.fields.Add("Connect-Protocol-Version", "1");
-  ASSIGN_OR_RETURN(const std::string reply,
-                   Exchange(head, json::serialize(request), repeat, deadline));
+  ASSIGN_OR_RETURN(const std::string reply, Exchange(CallHead(method, as, deadline),
+                                                     json::serialize(request), repeat, deadline));
   auto object = ParseJsonObject(reply);
   if (!object) return Fail(AsGuestFault(std::move(object.error())));
   return object;
+}
+
+Status Client::CallForList(std::string_view method, const json::object& request, const As& as,
+                           std::string_view name, std::string_view too_many,
+                           const TakeElement& take, Deadline deadline) {
+  ASSIGN_OR_RETURN(const auto text,
+                   ExchangeUpTo(kMaxListBytes, CallHead(method, as, deadline),
+                                json::serialize(request), Repeat::kHarmless, deadline));
+  if (!text) return Fail(Code::kResourceExhausted, "{}", too_many);
+  const auto reply = ParseJsonObject(*text);
+  if (!reply) return Fail(AsGuestFault(reply.error()));
+  const json::value* list = reply->if_contains(name);
+  if (!list || !list->is_array()) return {};  // proto3 JSON leaves empty lists out
+  if (list->get_array().size() > kMaxListElements) {
+    return Fail(Code::kResourceExhausted, "{}", too_many);
+  }
+  for (const json::value& item : list->get_array()) {
+    if (!item.is_object()) return Fail(MakesNoSense("a list of other things"));
+    if (auto taken = take(item.get_object()); !taken) {
+      return Fail(AsGuestFault(std::move(taken.error())));
+    }
+  }
+  return {};
 }
 
 // --- The agent itself ---
@@ -132,6 +174,12 @@ Status Client::Shutdown(Deadline deadline) {
   return {};
 }
 
+Status Client::Sync(Deadline deadline) {
+  auto reply = Exchange(MakeHead(Method::kPost, "/sync", {}), {}, Repeat::kHarmless, deadline);
+  if (!reply) return Fail(std::move(reply.error()));
+  return {};
+}
+
 Status Client::Health(Deadline deadline) {
   auto reply = Exchange(MakeHead(Method::kGet, "/health", {}), {}, Repeat::kHarmless, deadline);
   if (!reply) return Fail(std::move(reply.error()));
@@ -151,17 +199,14 @@ Result<wire::GuestMetrics> Client::Metrics(Deadline deadline) {
 // --- Processes, but their streams ---
 
 Result<std::vector<wire::ProcessInfo>> Client::List(Deadline deadline) {
-  ASSIGN_OR_RETURN(const json::object reply,
-                   Call("process.Process/List", {}, {}, Repeat::kHarmless, deadline));
   std::vector<wire::ProcessInfo> processes;
-  const json::value* list = reply.if_contains("processes");
-  if (!list || !list->is_array()) return processes;  // proto3 JSON leaves empty lists out
-  for (const json::value& item : list->get_array()) {
-    if (!item.is_object()) continue;
-    auto info = wire::DecodeProcessInfo(item.get_object());
-    if (!info) return Fail(AsGuestFault(std::move(info.error())));
-    processes.push_back(std::move(*info));
-  }
+  const auto take = [&](const json::object& element) -> Status {
+    ASSIGN_OR_RETURN(wire::ProcessInfo info, wire::DecodeProcessInfo(element));
+    processes.push_back(std::move(info));
+    return {};
+  };
+  RETURN_IF_ERROR(CallForList("process.Process/List", {}, {}, "processes",
+                              "the sandbox runs too many processes to list them", take, deadline));
   return processes;
 }
 
@@ -205,7 +250,7 @@ Result<wire::EntryInfo> Client::CallForEntry(std::string_view method, const json
   ASSIGN_OR_RETURN(const json::object reply, Call(method, request, as, repeat, deadline));
   JsonReader reader(reply);
   const json::object* object = reader.Object("entry");
-  if (!object) return Fail(Code::kInternal, "the guest's agent gave an answer that makes no sense");
+  if (!object) return Fail(MakesNoSense("no entry"));
   auto entry = wire::DecodeEntryInfo(*object);
   if (!entry) return Fail(AsGuestFault(std::move(entry.error())));
   return entry;
@@ -220,17 +265,16 @@ Result<std::vector<wire::EntryInfo>> Client::ListDir(const std::string& path, ui
                                                      const As& as, Deadline deadline) {
   json::object request = PathRequest(path);
   request["depth"] = depth;
-  ASSIGN_OR_RETURN(const json::object reply,
-                   Call("filesystem.Filesystem/ListDir", request, as, Repeat::kHarmless, deadline));
   std::vector<wire::EntryInfo> entries;
-  const json::value* list = reply.if_contains("entries");
-  if (!list || !list->is_array()) return entries;
-  for (const json::value& item : list->get_array()) {
-    if (!item.is_object()) continue;
-    auto entry = wire::DecodeEntryInfo(item.get_object());
-    if (!entry) return Fail(AsGuestFault(std::move(entry.error())));
-    entries.push_back(std::move(*entry));
-  }
+  const auto take = [&](const json::object& element) -> Status {
+    ASSIGN_OR_RETURN(wire::EntryInfo entry, wire::DecodeEntryInfo(element));
+    if (entry.name.empty()) return Fail(Code::kInvalidArgument, "an entry without a name");
+    entries.push_back(std::move(entry));
+    return {};
+  };
+  RETURN_IF_ERROR(CallForList("filesystem.Filesystem/ListDir", request, as, "entries",
+                              "the folder has too many entries: list fewer levels", take,
+                              deadline));
   return entries;
 }
 

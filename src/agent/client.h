@@ -83,6 +83,9 @@ class Client {
   Result<wire::InitReply> Init(const wire::InitRequest& request, Deadline deadline);
   // Makes the guest shut down in order. Returns when it has begun.
   Status Shutdown(Deadline deadline);
+  // Writes what the guest has in memory of its root file system to the disk. Returns when it is
+  // there: then the disk is complete by itself, up to what is written meanwhile.
+  Status Sync(Deadline deadline);
   Status Health(Deadline deadline);
   Result<wire::GuestMetrics> Metrics(Deadline deadline);
 
@@ -135,13 +138,25 @@ class Client {
   void Return(Lane lane, std::unique_ptr<wire::HttpClient> http);
 
   wire::RequestHead MakeHead(Method method, std::string target, const As& as);
-  // One request with a small body and a small answer, which is the result. An answer that says
-  // failure is the error.
+  // The head of one unary Connect call.
+  wire::RequestHead CallHead(std::string_view method, const As& as, Deadline deadline);
+  // One request with a small body, and the answer; nothing when that is longer than `limit` bytes.
+  // An answer that says failure is the error.
+  Result<std::optional<std::string>> ExchangeUpTo(size_t limit, const wire::RequestHead& head,
+                                                  std::string_view body, Repeat repeat,
+                                                  Deadline deadline);
+  // One with a small answer.
   Result<std::string> Exchange(const wire::RequestHead& head, std::string_view body, Repeat repeat,
                                Deadline deadline);
   // One unary Connect call; the reply's JSON object.
   Result<json::object> Call(std::string_view method, const json::object& request, const As& as,
                             Repeat repeat, Deadline deadline);
+  // One whose reply is a list, given to `take` element by element; what it does not understand is
+  // kInvalidArgument. kResourceExhausted with `too_many` as the message for a list too long.
+  using TakeElement = std::function<Status(const json::object& element)>;
+  Status CallForList(std::string_view method, const json::object& request, const As& as,
+                     std::string_view name, std::string_view too_many, const TakeElement& take,
+                     Deadline deadline);
   Result<wire::EntryInfo> CallForEntry(std::string_view method, const json::object& request,
                                        const As& as, Repeat repeat, Deadline deadline);
   // Opens a server stream of the Connect protocol; its messages follow.

@@ -193,6 +193,16 @@ TEST_P(ClientTest, HealthMetricsAndInit) {
   EXPECT_EQ(old.List(Soon()).error().code, Code::kUnauthenticated);
 }
 
+TEST_P(ClientTest, SyncsTheDisk) {
+  const auto reply = client_->Init({}, Soon());
+  ASSERT_TRUE(reply) << reply.error().ToString();
+  EXPECT_EQ(std::count(reply->features.begin(), reply->features.end(), "sync"), 1);
+  const Status synced = client_->Sync(Soon());
+  EXPECT_TRUE(synced) << synced.error().ToString();
+  Client stranger(MakeTcpChannel("127.0.0.1", agent_.port()), "wrong");
+  EXPECT_EQ(stranger.Sync(Soon()).error().code, Code::kUnauthenticated);
+}
+
 TEST_P(ClientTest, RunsProcesses) {
   const Outcome good = Run(Shell("echo out; echo err >&2; exit 3"));
   ASSERT_TRUE(good.ended) << good.error->ToString();
@@ -400,6 +410,38 @@ TEST(BadAgentTest, EndlessAnswersAreRefused) {
   });
   Client client(agent.channel(), "");
   EXPECT_EQ(client.Stat("/", {}, Soon()).error().code, Code::kInternal);
+}
+
+// Many small elements would take many times their length in memory.
+TEST(BadAgentTest, ListsAreBounded) {
+  std::string body;
+  BadAgent agent([&](wire::Exchange& exchange) {
+    (void)exchange.body().ReadAll(1 << 20, Soon());
+    (void)exchange.Respond(200, "application/json", body);
+  });
+  Client client(agent.channel(), "");
+  const auto list = [&](std::string_view element, size_t count) {
+    body = "{\"entries\":[";
+    for (size_t i = 0; i < count; ++i) body.append(i ? "," : "").append(element);
+    body += "]}";
+    return client.ListDir("/", 1, {}, Soon());
+  };
+  constexpr std::string_view kNamed = R"({"name":"x"})";
+  EXPECT_EQ(list(kNamed, kMaxListElements)->size(), kMaxListElements);
+  const auto more = list(kNamed, kMaxListElements + 1);
+  ASSERT_FALSE(more);
+  EXPECT_EQ(more.error().code, Code::kResourceExhausted);
+  EXPECT_EQ(more.error().message, "the folder has too many entries: list fewer levels");
+  EXPECT_EQ(list("{}", 1).error().code, Code::kInternal);
+  EXPECT_EQ(list("1", 1).error().code, Code::kInternal);
+  EXPECT_EQ(list("{}", 5'000'000).error().code, Code::kInternal);
+  // The text alone is too long.
+  const std::string longer = R"({"name":")" + std::string(1 << 20, 'x') + "\"}";
+  EXPECT_EQ(list(longer, 17).error().code, Code::kResourceExhausted);
+  body = "{\"processes\":[" + longer;
+  for (int i = 0; i < 17; ++i) body += "," + longer;
+  body += "]}";
+  EXPECT_EQ(client.List(Soon()).error().code, Code::kResourceExhausted);
 }
 
 TEST(BadAgentTest, StreamsWithoutAnEndAreBroken) {

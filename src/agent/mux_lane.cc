@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "base/revert.h"
 #include "wire/sockets.h"
 
 namespace wrenn::agent {
@@ -41,10 +42,16 @@ Result<MuxLane::Session> MuxLane::Take(Deadline deadline) {
       return Fail(Code::kDeadlineExceeded, "the guest's agent did not answer in time");
     }
   }
+  // Whatever happens: who waits for us must get its turn.
+  Revert made;
+  made.Add([&] {
+    if (!lock.owns_lock()) lock.lock();
+    handshake_.Reset();
+    making_ = false;
+    changed_.notify_all();
+  });
   making_ = true;
   auto mux = Make(lock, deadline);
-  making_ = false;
-  changed_.notify_all();
   if (closed_) return Closed();
   if (!mux) return Fail(AsUnreachable(std::move(mux.error())));
   mux_ = std::move(*mux);
@@ -66,7 +73,6 @@ Result<std::shared_ptr<wire::Mux>> MuxLane::Make(std::unique_lock<std::mutex>& l
   lock.unlock();
   auto mux = wire::ConnectMux(std::move(*socket), deadline);
   lock.lock();
-  handshake_.Reset();
   if (!mux) return Fail(std::move(mux.error()));
   return std::shared_ptr<wire::Mux>(std::move(*mux));
 }

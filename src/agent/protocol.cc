@@ -14,10 +14,13 @@ tl::unexpected<Error> StreamBroke(std::string detail) {
 
 }  // namespace
 
+Error MakesNoSense(std::string what) {
+  return {Code::kInternal, "the guest's agent gave an answer that makes no sense", std::move(what)};
+}
+
 Error AsGuestFault(Error error) {
   if (error.code == Code::kInvalidArgument || error.code == Code::kOutOfRange) {
-    return {Code::kInternal, "the guest's agent gave an answer that makes no sense",
-            error.ToString()};
+    return MakesNoSense(error.ToString());
   }
   return error;
 }

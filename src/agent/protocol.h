@@ -11,9 +11,16 @@
 
 namespace wrenn::agent {
 
-// The longest answer that is read whole. A folder of 50,000 entries fits.
-inline constexpr size_t kMaxReplyBytes = 32 << 20;
+// The longest answers that are read whole: of a list, and of all others. What a guest says may take
+// many times its length in memory, and many may say it at once.
+inline constexpr size_t kMaxListBytes = 16 << 20;
+inline constexpr size_t kMaxReplyBytes = 256 << 10;
 inline constexpr size_t kMaxErrorBytes = 64 << 10;
+// The most elements of a list. A folder of 50,000 entries fits into its bytes.
+inline constexpr size_t kMaxListElements = 100'000;
+
+// An answer that an honest agent would not give; `what` is for the log.
+Error MakesNoSense(std::string what);
 
 // A failure while reading an answer, as the caller of a guest sees it: bytes that make no sense are
 // the guest's fault and never the caller's "invalid argument".
