@@ -98,13 +98,6 @@ class Collector {
   bool too_much_ = false;
 };
 
-std::string LastLine(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
-  const size_t newline = text.rfind('\n');
-  if (newline != std::string_view::npos) text.remove_prefix(newline + 1);
-  return std::string(text.substr(0, 300));
-}
-
 }  // namespace
 
 Result<CommandResult> RunCommand(const CommandOptions& options, Deadline deadline) {
@@ -129,6 +122,21 @@ Result<CommandResult> RunCommand(const CommandOptions& options, Deadline deadlin
   ASSIGN_OR_RETURN(collector.result.exit, process.Wait(Deadline::Never()));
   RETURN_IF_ERROR(collected);
   return std::move(collector.result);
+}
+
+std::string LastLine(std::string_view text) {
+  constexpr size_t kLimit = 300;
+  while (!text.empty()) {
+    const size_t newline = text.find_last_of("\r\n");
+    const size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
+    std::string line;
+    for (const char c : text.substr(begin)) {
+      if (static_cast<unsigned char>(c) >= ' ' && c != '\x7f') line.push_back(c);
+    }
+    if (line.find_first_not_of(' ') != std::string::npos) return line.substr(0, kLimit);
+    text = text.substr(0, begin == 0 ? 0 : newline);
+  }
+  return {};
 }
 
 Result<std::string> RunCommandOrFail(const CommandOptions& options, Deadline deadline) {

@@ -36,4 +36,8 @@ Result<CommandResult> RunCommand(const CommandOptions& options, Deadline deadlin
 // last line of stderr in the message and the rest in the detail. Answers stdout.
 Result<std::string> RunCommandOrFail(const CommandOptions& options, Deadline deadline);
 
+// The last line of what a program said that is not blank, at most 300 characters, control
+// characters left out: for messages.
+std::string LastLine(std::string_view text);
+
 }  // namespace wrenn::os

@@ -204,6 +204,14 @@ TEST(CommandTest, KillsTheGroupAtTheDeadline) {
   EXPECT_TRUE(!stat || stat->state == 'Z');
 }
 
+TEST(CommandTest, LastLineIsPrintable) {
+  EXPECT_EQ(LastLine("a\nb\x01\r\n  \n"), "b");
+  EXPECT_EQ(LastLine(""), "");
+  EXPECT_EQ(LastLine("\n \n"), "");
+  EXPECT_EQ(LastLine("a"), "a");
+  EXPECT_EQ(LastLine(std::string(1000, 'x')).size(), 300u);
+}
+
 TEST(CommandTest, DoesNotWaitForWhatWasLeftBehind) {
   CommandOptions options;
   options.argv = {"sh", "-c", "sleep 300 & echo done"};

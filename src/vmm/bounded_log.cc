@@ -67,8 +67,4 @@ void BoundedLog::Compact() {
   compacted_ = true;
 }
 
-std::string BoundedLog::Tail(size_t limit) const {
-  return ReadRange(fd_.get(), size_ > limit ? size_ - limit : 0, size_);
-}
-
 }  // namespace wrenn::vmm

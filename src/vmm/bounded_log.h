@@ -25,9 +25,6 @@ class BoundedLog {
   // sake.
   void Append(std::string_view bytes);
 
-  // The last `limit` bytes.
-  std::string Tail(size_t limit) const;
-
  private:
   BoundedLog(std::string path, UniqueFd fd, size_t size)
       : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}

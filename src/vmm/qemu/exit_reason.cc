@@ -47,20 +47,15 @@ MachineExit FromSignal(const ExitEvidence& evidence) {
 
 }  // namespace
 
-std::string LastLine(std::string_view text) {
-  while (!text.empty()) {
-    const size_t newline = text.find_last_of("\r\n");
-    const std::string line =
-        Printable(newline == std::string_view::npos ? text : text.substr(newline + 1));
-    if (line.find_first_not_of(' ') != std::string::npos) return line;
-    text = text.substr(0, newline == std::string_view::npos ? 0 : newline);
-  }
-  return {};
-}
-
 MachineExit ExplainExit(const ExitEvidence& evidence) {
   if (evidence.disk_full) {
     return {"host disk full: the sandbox's writes could not be stored; free some space", false};
+  }
+  if (evidence.disk_error) {
+    return {"host disk error: the sandbox's writes could not be stored", false};
+  }
+  if (!evidence.network_end.empty()) {
+    return {"its network ended: " + evidence.network_end, false};
   }
   if (evidence.killed) return {"killed", false};
   if (evidence.shutdown_reason.starts_with("guest")) return FromGuest(evidence);

@@ -3,9 +3,8 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
-#include "os/process.h"
+#include "os/command.h"
 #include "vmm/machine.h"
 
 namespace wrenn::vmm {
@@ -14,6 +13,8 @@ struct ExitEvidence {
   os::ExitStatus status;          // of the VMM's process
   bool killed = false;            // by us, on request
   bool disk_full = false;         // QMP: a write of the guest's found no space
+  bool disk_error = false;        // QMP: a write of the guest's failed otherwise
+  std::string network_end;        // how the processes of its network ended before it; empty: not
   std::string shutdown_reason;    // QMP's SHUTDOWN event: "guest-shutdown", "guest-reset", ...
   std::string console_tail;       // the end of the guest's console
   std::string stderr_tail;        // the end of what the VMM itself said
@@ -23,7 +24,6 @@ struct ExitEvidence {
 // A pure function.
 MachineExit ExplainExit(const ExitEvidence& evidence);
 
-// The last line that is not blank, at most 200 characters, control characters left out.
-std::string LastLine(std::string_view text);
+using os::LastLine;
 
 }  // namespace wrenn::vmm

@@ -49,11 +49,12 @@ TEST(ExitReasonTest, VmmsEnd) {
   EXPECT_EQ(ExplainExit(evidence).reason, "VMM ended: host-qmp-quit");
 }
 
-TEST(ExitReasonTest, LastLineIsPrintable) {
-  EXPECT_EQ(LastLine("a\nb\x01\r\n  \n"), "b");
-  EXPECT_EQ(LastLine(""), "");
-  EXPECT_EQ(LastLine("\n \n"), "");
-  EXPECT_EQ(LastLine(std::string(1000, 'x')).size(), 200u);
+TEST(ExitReasonTest, TellsWhatTheHostTookAway) {
+  ExitEvidence evidence = Ended(0, SIGKILL);
+  evidence.network_end = "exit code 1";
+  EXPECT_EQ(ExplainExit(evidence).reason, "its network ended: exit code 1");
+  evidence.disk_error = true;
+  EXPECT_TRUE(ExplainExit(evidence).reason.starts_with("host disk error"));
 }
 
 }  // namespace
