@@ -7,7 +7,7 @@ add_executable(wrenn-init ${CMAKE_CURRENT_SOURCE_DIR}/guest/main.cc)
 target_link_libraries(wrenn-init PRIVATE wrenn_guest)
 if(NOT WRENN_SANITIZE)
   target_compile_options(wrenn_guest PRIVATE -Os)
-  target_link_options(wrenn-init PRIVATE -static -s)
+  target_link_options(wrenn-init PRIVATE -static-pie -s)
 endif()
 
 if(TARGET guest_test)

@@ -6,7 +6,7 @@ add_executable(wrenn-egress "${CMAKE_CURRENT_LIST_DIR}/main.cc"
 target_include_directories(wrenn-egress PRIVATE "${CMAKE_BINARY_DIR}/include/net")
 target_link_libraries(wrenn-egress PRIVATE wrenn_base)
 if(NOT WRENN_SANITIZE)
-  target_link_options(wrenn-egress PRIVATE -static -s)
+  target_link_options(wrenn-egress PRIVATE -static-pie -s)
 endif()
 
 if(TARGET net_test)
