@@ -122,6 +122,7 @@ class Server:
         self._take_templates()
         self.port = self._free_port()
         self.process = None
+        self.recorded = set()  # pid and start time of every helper that was seen in a record
         self.log = os.path.join(self.directory, "server.out")
         try:
             self.start()
@@ -180,7 +181,11 @@ class Server:
     def stop(self, timeout=60):
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout)
+            try:
+                self.process.wait(timeout)
+            finally:
+                if self.process.poll() is None:
+                    self.kill()
 
     def read_log(self):
         with open(self.log, errors="replace") as file:
@@ -199,7 +204,7 @@ class Server:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
     def machines(self):
-        """The VMM processes that belong to this server: pid by sandbox id."""
+        """The VMM processes that belong to this server: command line by pid."""
         found = {}
         for path in glob.glob("/proc/[0-9]*/cmdline"):
             try:
@@ -208,15 +213,41 @@ class Server:
             except OSError:
                 continue
             text = b" ".join(words).decode(errors="replace")
-            if self.runtime in text or self.root in text:
-                if "qemu-system" in text or "passt" in text:
-                    found[int(path.split("/")[2])] = text
+            if "qemu-system" in text and (self.runtime in text or self.root in text):
+                found[int(path.split("/")[2])] = text
+        return found
+
+    def helpers(self):
+        """The processes of its sandboxes' networks: name by pid. Nothing in their arguments tells whose
+        they are, but their stderr is their machine's pipe, also when that is removed."""
+        found = {}
+        for path in glob.glob("/proc/[0-9]*/fd/2"):
+            try:
+                if not os.readlink(path).startswith(self.runtime + "/"):
+                    continue
+                with open(f"{os.path.dirname(os.path.dirname(path))}/comm") as file:
+                    name = file.read().strip()
+            except OSError:
+                continue
+            if not name.startswith("qemu"):
+                found[int(path.split("/")[2])] = name
+        # A passt that is not root's hides its descriptors from its own user.
+        for record in glob.glob(f"{self.root}/sandboxes/*/machine.json"):
+            with contextlib.suppress(OSError, ValueError), open(record) as file:
+                self.recorded |= {(helper["pid"], helper["start_time"])
+                                  for helper in json.load(file).get("helpers", [])}
+        for pid, start_time in self.recorded:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+                head, _, rest = file.read().rpartition(")")
+                fields = rest.split()
+                if int(fields[19]) == start_time and fields[0] != "Z":
+                    found[pid] = head.partition("(")[2]
         return found
 
     def leftovers(self):
-        """What a server without sandboxes must not have: VMMs, folders, sockets."""
+        """What a server without sandboxes must not have: VMMs and their helpers, folders, sockets."""
         return {
-            "processes": sorted(self.machines()),
+            "processes": sorted({**self.machines(), **self.helpers()}.items()),
             "folders": sorted(os.listdir(f"{self.root}/sandboxes"))
             if os.path.isdir(f"{self.root}/sandboxes") else [],
             "sockets": sorted(glob.glob(f"{self.runtime}/sb/*")),
@@ -232,12 +263,14 @@ class Server:
             raise AssertionError(f"left behind: {self.leftovers()}") from None
 
     def close(self):
-        self.stop()
-        for pid in self.machines():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_for("the end of the VMMs", lambda: not self.machines(), 20)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            self.stop()
+        finally:
+            for pid in {**self.machines(), **self.helpers()}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            wait_for("the end of the VMMs", lambda: not self.machines() and not self.helpers(), 20)
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class ServerTest(unittest.TestCase):

@@ -1,7 +1,9 @@
 """The server is killed, the sandboxes go on; nothing is leaked when they are removed."""
 
 import os
+import shutil
 import signal
+import unittest
 
 from harness import Server, ServerTest, wait_for
 
@@ -97,6 +99,22 @@ class Recovery(ServerTest):
             for record in self.api.list():
                 self.api.delete(record["id"])
             self.server.assert_nothing_left()
+
+
+class Network(ServerTest):
+    @unittest.skipUnless(shutil.which("passt"), "needs passt")
+    def test_helpers_live_and_end_with_their_machine(self):
+        sandbox = self.sandbox(timeout_sec=0, egress=True)
+        helpers = self.server.helpers()
+        self.assertEqual(sorted(name.partition(".")[0] for name in helpers.values()),
+                         ["passt", "wrenn-egress"])
+        self.server.kill()
+        self.assertEqual(self.server.helpers(), helpers)
+        self.server.start()
+        self.assertEqual(self.api.sh(sandbox, "echo here")["stdout"], "here\n")
+        self.assertEqual(self.server.helpers(), helpers)
+        self.api.delete(sandbox)
+        self.server.assert_nothing_left()
 
 
 class Shutdown(ServerTest):
