@@ -86,7 +86,9 @@ void Round(const std::string& folder, uint64_t mib, uint64_t seed) {
   WritePages(machine, mib * kMiB, seed + kSize);
   const auto memory = Time("FindMappings", [&] { return machine.Memory(); });
   const auto ranges = Time("Written" + what, [&] { return memory.Written(); });
-  const auto copy = Time("Copy::Take" + what, [&] { return memory::Copy::Take(memory, ranges); });
+  auto room = Time("CopyRoom" + what, [&] { return memory::CopyRoom::Make(mib * kMiB); });
+  const auto copy = Time("Copy::Take" + what,
+                         [&] { return memory::Copy::Take(memory, ranges, std::move(room)); });
   const memory::Image image = Time("WriteImage" + what, [&] {
     return memory::WriteImage(
         base, first, ranges,

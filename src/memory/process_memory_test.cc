@@ -7,7 +7,6 @@
 
 #include <thread>
 
-#include "memory/copy.h"
 #include "memory/test_machine.h"
 #include "memory/written_pages.h"
 #include "os/files.h"
@@ -165,7 +164,6 @@ TEST_F(ProcessMemoryTest, AnEndedMachineIsUnavailable) {
   EXPECT_EQ(memory->Read(0, {&byte, 1}).error().code, Code::kUnavailable);
   EXPECT_EQ(memory->Write(0, {&byte, 1}).error().code, Code::kUnavailable);
   EXPECT_EQ(memory->Written().error().code, Code::kUnavailable);
-  EXPECT_EQ(Copy::Take(*memory, {{0, kSize}}).error().code, Code::kUnavailable);
   EXPECT_EQ(FindMappings(machine->pid(), base_).error().code, Code::kUnavailable);
   const ProcessMemory nobody(999999999, {{.address = 4096, .length = 4096, .offset = 0}});
   EXPECT_EQ(nobody.Read(0, {&byte, 1}).error().code, Code::kUnavailable);
@@ -211,31 +209,6 @@ TEST_F(ProcessMemoryTest, PutsAMappingInPiecesTogether) {
   EXPECT_EQ(FindMappings(::getpid(), base_).error().code, Code::kFailedPrecondition);
   ::munmap(second, kPageSize);
   ::munmap(mapped, kSize);
-}
-
-TEST_F(ProcessMemoryTest, ACopyKeepsWhatWas) {
-  auto machine = TestMachine::Start(base_, kSize);
-  ASSERT_TRUE(machine);
-  auto memory = machine->Memory();
-  ASSERT_TRUE(memory);
-  for (uint64_t page = 3; page < kPages; page += 1 + page % 3) machine->Make({.page = page});
-  std::vector<char> then(kSize);
-  ASSERT_TRUE(memory->Read(0, then));
-  auto taken = Copy::Take(*memory, *memory->Written());
-  ASSERT_TRUE(taken) << taken.error().ToString();
-  const Copy copy = std::move(*taken);
-  for (uint64_t page = 0; page < kPages; ++page) machine->Make({.page = page, .seed = 9});
-  machine->Kill();
-  std::vector<char> now(kSize);
-  for (const Range& range : copy.ranges()) {
-    const auto bytes = std::span(now).subspan(range.offset, range.length);
-    ASSERT_TRUE(copy.Read(range.offset, bytes));
-    EXPECT_EQ(std::memcmp(bytes.data(), then.data() + range.offset, range.length), 0);
-  }
-  EXPECT_EQ(copy.Read(0, std::span(now).first(1)).error().code, Code::kOutOfRange);
-  const Range last = copy.ranges().back();
-  EXPECT_TRUE(copy.Read(last.end() - 1, std::span(now).first(1)));
-  EXPECT_EQ(copy.Read(last.end() - 1, std::span(now).first(2)).error().code, Code::kOutOfRange);
 }
 
 }  // namespace
