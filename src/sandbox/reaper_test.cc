@@ -109,7 +109,11 @@ TEST_F(ReaperTest, EndedOnesArePrunedAfterTheirTime) {
   for (const auto& id : ids) ASSERT_TRUE(manager_->Stop(kTenant, id, "asked to"));
   EXPECT_TRUE(WaitFor([&] { return real_store_->ListAllSandboxes()->size() == 1; }));
   EXPECT_EQ(Folders(), std::vector<std::string>{running});
-  EXPECT_EQ(manager_->Get(kTenant, ids[0]).error().code, Code::kNotFound);
+  // The record goes a moment before the object that stood for it.
+  EXPECT_TRUE(WaitFor([&] {
+    const auto gone = manager_->Get(kTenant, ids[0]);
+    return !gone && gone.error().code == Code::kNotFound;
+  }));
 }
 
 }  // namespace
