@@ -42,10 +42,10 @@ Result<std::string> DefaultRoot() {
   return home + "/.local/share/wrenn";
 }
 
+// Not below $XDG_RUNTIME_DIR: whether that is set depends on how one has logged in, and a server
+// that looks elsewhere for its sandboxes' sockets takes them for dead (docs/adr/0007).
 std::string DefaultRuntime(const std::string& root) {
-  if (::geteuid() == 0) return "/run/wrenn";
-  const std::string runtime = XdgVariable("XDG_RUNTIME_DIR");
-  return runtime.empty() ? root + "/run" : runtime + "/wrenn";
+  return ::geteuid() == 0 ? "/run/wrenn" : root + "/run";
 }
 
 }  // namespace

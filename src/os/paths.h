@@ -22,10 +22,11 @@ namespace wrenn::os {
 
 struct Paths {
   std::string root;     // /var/lib/wrenn, or $XDG_DATA_HOME/wrenn without root
-  std::string runtime;  // /run/wrenn, or $XDG_RUNTIME_DIR/wrenn
+  std::string runtime;  // /run/wrenn, or <root>/run without root
 
-  // From $WRENN_ROOT and $WRENN_RUNTIME where set, else by the rules above (without
-  // $XDG_RUNTIME_DIR: <root>/run). A set root without a set runtime puts it at <root>/run.
+  // From $WRENN_ROOT and $WRENN_RUNTIME where set, else by the rules above. A set root without a
+  // set runtime puts it at <root>/run. Nothing else counts, so that every login finds the same
+  // place (docs/adr/0007).
   static Result<Paths> FromEnvironment();
 
   std::string Database() const { return root + "/wrenn.db"; }
