@@ -44,8 +44,9 @@ std::vector<Bundle> ListBundles(const os::Paths& paths) {
     }
     bundles.push_back({hash, std::move(*manifest)});
   }
-  std::ranges::stable_sort(bundles, [](const Bundle& a, const Bundle& b) {
-    return CompareVersions(a.manifest.version, b.manifest.version) < 0;
+  std::ranges::sort(bundles, [](const Bundle& a, const Bundle& b) {
+    const int order = CompareVersions(a.manifest.version, b.manifest.version);
+    return order < 0 || (order == 0 && a.hash < b.hash);
   });
   return bundles;
 }
