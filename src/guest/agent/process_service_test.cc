@@ -159,8 +159,11 @@ TEST(ProcessService, InputThatWaitsForItsTurnCanBeGivenUp) {
   ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGCONT), 0);
   ASSERT_TRUE(first->ReadHead(Soon()));
   EXPECT_EQ(first->response().status, 200);
+  json::object last = Select(pid);
+  last["input"] = wire::ToJson(wire::ProcessInput{false, "d"});
+  ASSERT_TRUE(agent.Call("process.Process/SendInput", last));
   ASSERT_TRUE(agent.Call("process.Process/CloseStdin", Select(pid)));
-  EXPECT_EQ(Collect(stream).out, std::string(200'000, 'a'));
+  EXPECT_EQ(Collect(stream).out, std::string(200'000, 'a') + "d");
 }
 
 TEST(ProcessService, StreamInputFeedsAProcess) {
@@ -339,13 +342,17 @@ TEST(ProcessService, WhatIsLeftBehindDoesNotHoldTheEnd) {
 
 TEST(ProcessService, OneThatEndedBeforeItsLimitKeepsItsExitCode) {
   TestAgent agent;
-  // The limit passes while what it left behind holds the output open.
-  const RunResult result =
-      agent.Run(TestAgent::Shell("sleep 1000 & echo $!; exit 4"), {{"Connect-Timeout-Ms", "500"}});
+  // The limit passes while what it left behind holds the output open. On a machine so busy that the
+  // shell itself is late, again.
+  RunResult result;
+  for (int i = 0; i < 10 && !result.ended; ++i) {
+    result = agent.Run(TestAgent::Shell("sleep 1000 & echo $!; exit 4"),
+                       {{"Connect-Timeout-Ms", "500"}});
+    if (!result.out.empty()) ::kill(static_cast<pid_t>(std::stol(result.out)), SIGKILL);
+  }
   EXPECT_FALSE(result.error);
   ASSERT_TRUE(result.ended);
   EXPECT_EQ(result.ended->exit_code, 4);
-  ::kill(static_cast<pid_t>(std::stol(result.out)), SIGKILL);
 }
 
 TEST(ProcessService, WhatCannotBeStartedSaysWhy) {
