@@ -71,6 +71,47 @@ class FakeManager final : public sandbox::Manager {
     return record;
   }
 
+  Result<store::SandboxRecord> Pause(const std::string& tenant, const std::string& id,
+                                     const std::string& reason) override {
+    return Change(tenant, id, store::SandboxState::kRunning, store::SandboxState::kPaused, reason);
+  }
+
+  Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) override {
+    return Change(tenant, id, store::SandboxState::kPaused, store::SandboxState::kRunning, "");
+  }
+
+  Result<std::vector<store::SandboxRecord>> Fork(const std::string& tenant, const std::string& id,
+                                                 int count) override {
+    ASSIGN_OR_RETURN(store::SandboxRecord record, Get(tenant, id));
+    std::lock_guard lock(mutex_);
+    std::vector<store::SandboxRecord> children;
+    for (int i = 0; i < count; ++i) {
+      record.id = NewId("sb");
+      record.origin = "fork of " + id;
+      records_[record.id] = record;
+      children.push_back(record);
+    }
+    return children;
+  }
+
+  Result<store::TemplateRecord> CreateSnapshot(const std::string& tenant, const std::string& id,
+                                               std::string name, bool overwrite) override {
+    ASSIGN_OR_RETURN(const store::SandboxRecord record, Get(tenant, id));
+    std::lock_guard lock(mutex_);
+    if (snapshots_.contains(name) && !overwrite) {
+      return Fail(Code::kAlreadyExists, "there is a template '{}' already", name);
+    }
+    store::TemplateRecord made;
+    made.id = NewId("tp");
+    made.tenant = tenant;
+    made.name = name.empty() ? "snapshot-1" : name;
+    made.type = "snapshot";
+    made.vcpus = record.vcpus;
+    made.memory_mb = record.memory_mb;
+    snapshots_[made.name] = made;
+    return made;
+  }
+
   Status Destroy(const std::string& tenant, const std::string& id) override {
     RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
     std::lock_guard lock(mutex_);
@@ -116,7 +157,7 @@ class FakeManager final : public sandbox::Manager {
 
   Totals totals() const override { return {}; }
   const vmm::EngineInfo& engine() const override { return engine_; }
-  void Shutdown(bool, Deadline) override {}
+  int Shutdown(sandbox::AtShutdown, Deadline) override { return 0; }
 
  private:
   class FakeLease final : public sandbox::Lease {
@@ -133,8 +174,23 @@ class FakeManager final : public sandbox::Manager {
     agent::Client client_;
   };
 
+  Result<store::SandboxRecord> Change(const std::string& tenant, const std::string& id,
+                                      store::SandboxState from, store::SandboxState to,
+                                      const std::string& reason) {
+    ASSIGN_OR_RETURN(const store::SandboxRecord found, Get(tenant, id));
+    if (found.state != from) {
+      return Fail(Code::kAborted, "sandbox '{}' is {}", id, store::StateName(found.state));
+    }
+    std::lock_guard lock(mutex_);
+    store::SandboxRecord& record = records_[id];
+    record.state = to;
+    record.reason = reason;
+    return record;
+  }
+
   std::mutex mutex_;
   std::map<std::string, store::SandboxRecord> records_;
+  std::map<std::string, store::TemplateRecord> snapshots_;
   vmm::EngineInfo engine_{"fake", "1", "tcg", "a test", false, false, ""};
 };
 

@@ -113,6 +113,11 @@ Status RemoveTree(const std::string& path) {
   return RemoveBelow(AT_FDCWD, path, path, info.st_dev);
 }
 
+Status LinkFile(const std::string& from, const std::string& to) {
+  if (::link(from.c_str(), to.c_str()) < 0) return Fail(ErrnoError("cannot link '" + from + "'"));
+  return {};
+}
+
 Result<uint64_t> FreeDiskBytes(const std::string& path) {
   struct statvfs info;
   if (::statvfs(path.c_str(), &info) < 0) {

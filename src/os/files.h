@@ -24,6 +24,9 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path);
 // is mounted below is not entered (kFailedPrecondition, and it stays). Harmless when absent.
 Status RemoveTree(const std::string& path);
 
+// Gives a file a second name on the same file system (a hard link).
+Status LinkFile(const std::string& from, const std::string& to);
+
 // Bytes that the caller may still write to the file system of `path`.
 Result<uint64_t> FreeDiskBytes(const std::string& path);
 

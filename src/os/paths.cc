@@ -65,8 +65,8 @@ Result<Paths> Paths::FromEnvironment() {
 }
 
 Status Paths::Prepare() const {
-  for (const std::string& path :
-       {root, Kernels(), Images(), Sandboxes(), Temporary(), runtime, runtime + "/sb"}) {
+  for (const std::string& path : {root, Kernels(), Images(), Sandboxes(), Snapshots(), Warm(),
+                                  Temporary(), runtime, runtime + "/sb"}) {
     RETURN_IF_ERROR(MakeDirectories(path));
   }
   return {};

@@ -6,6 +6,8 @@
 //   kernels/<hash>/                  vmlinux, initramfs, manifest.json
 //   images/<hash>/                   rootfs (immutable), manifest.json
 //   sandboxes/<id>/                  disk-*, console.log, vmm.log
+//   snapshots/<id>/                  manifest.json (last), state, memory.map, memory-*, disk-*
+//   warm/<key>/                      the same, of templates' machines just booted: a cache
 //   tmp/                             builds in progress, each with a lock file
 //
 // Below the runtime folder, all of mode 0700:
@@ -39,6 +41,9 @@ struct Paths {
   std::string Image(const std::string& hash) const { return Images() + "/" + hash; }
   std::string Sandboxes() const { return root + "/sandboxes"; }
   std::string Sandbox(const std::string& id) const { return Sandboxes() + "/" + id; }
+  std::string Snapshots() const { return root + "/snapshots"; }
+  std::string Snapshot(const std::string& id) const { return Snapshots() + "/" + id; }
+  std::string Warm() const { return root + "/warm"; }
   std::string Temporary() const { return root + "/tmp"; }
   std::string RuntimeLock() const { return runtime + "/server.lock"; }
   std::string SandboxRuntime(const std::string& id) const { return runtime + "/sb/" + id; }

@@ -14,11 +14,16 @@ namespace {
 
 using store::SandboxState;
 
+tl::unexpected<Error> NoSnapshots() {
+  return Fail(Code::kUnimplemented, "a process is no machine that could be frozen");
+}
+
 // A machine that is a process: the agent itself.
 class ProcessMachine final : public vmm::Machine {
  public:
-  ProcessMachine(os::Process process, uint16_t port)
-      : process_(std::move(process)),
+  ProcessMachine(const vmm::MachineConfig& config, os::Process process, uint16_t port)
+      : disk_(config.disk),
+        process_(std::move(process)),
         channel_(agent::MakeTcpChannel("127.0.0.1", port)),
         port_(port),
         stop_(std::move(*MakeEventFd())),
@@ -53,6 +58,12 @@ class ProcessMachine final : public vmm::Machine {
     return Fail(Code::kDeadlineExceeded, "the agent has not ended in time");
   }
   uint64_t HostMemoryBytes() const override { return 0; }
+  Result<memory::ProcessMemory> Memory() const override { return NoSnapshots(); }
+  Status SaveState(const std::string&, Deadline) override { return NoSnapshots(); }
+  Status PrepareDisk(const std::string&, Deadline) override { return NoSnapshots(); }
+  Status DropDisk(const std::string&, Deadline) override { return NoSnapshots(); }
+  Status SwitchDisk(const std::string&, Deadline) override { return NoSnapshots(); }
+  Result<std::string> Disk(Deadline) override { return disk_; }
 
  private:
   void Watch() {
@@ -71,6 +82,7 @@ class ProcessMachine final : public vmm::Machine {
     if (callback) callback(*exit());
   }
 
+  const std::string disk_;
   os::Process process_;
   const std::shared_ptr<agent::Channel> channel_;
   const uint16_t port_;
@@ -89,7 +101,7 @@ class ProcessEngine final : public vmm::Engine {
   }
   const vmm::EngineInfo& info() const override { return info_; }
 
-  Result<std::unique_ptr<vmm::Machine>> Boot(const vmm::MachineConfig&,
+  Result<std::unique_ptr<vmm::Machine>> Boot(const vmm::MachineConfig& config,
                                              Deadline deadline) override {
     int pipe_fds[2];
     if (::pipe2(pipe_fds, O_CLOEXEC) < 0) return Fail(ErrnoError("pipe"));
@@ -110,14 +122,23 @@ class ProcessEngine final : public vmm::Engine {
       line.push_back(byte);
     }
     const auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
-    return std::make_unique<ProcessMachine>(std::move(process), port);
+    return std::make_unique<ProcessMachine>(config, std::move(process), port);
   }
 
-  Result<std::unique_ptr<vmm::Machine>> Adopt(const vmm::MachineConfig&,
+  Result<std::unique_ptr<vmm::Machine>> Restore(const vmm::MachineConfig&, const std::string&,
+                                                Deadline) override {
+    return NoSnapshots();
+  }
+  json::object Fingerprint(const vmm::MachineConfig&) override { return {}; }
+  Status CheckFingerprint(const vmm::MachineConfig&, const json::object&) override {
+    return NoSnapshots();
+  }
+
+  Result<std::unique_ptr<vmm::Machine>> Adopt(const vmm::MachineConfig& config,
                                               const json::object& record) override {
     ASSIGN_OR_RETURN(os::Process process, Open(record));
     return std::make_unique<ProcessMachine>(
-        std::move(process), static_cast<uint16_t>(record.at("port").to_number<int>()));
+        config, std::move(process), static_cast<uint16_t>(record.at("port").to_number<int>()));
   }
 
   Status Reap(const vmm::MachineConfig&, const json::object& record) override {
@@ -161,7 +182,7 @@ class AgentProcessTest : public ManagerFixture {
 
   void TearDown() override {
     if (!manager_) return;
-    manager_->Shutdown(true, Deadline::After(seconds(20)));
+    manager_->Shutdown(AtShutdown::kStop, Deadline::After(seconds(20)));
     ManagerFixture::TearDown();
   }
 

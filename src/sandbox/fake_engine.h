@@ -1,6 +1,11 @@
 // FakeEngine: machines without a VMM, for tests of what happens around them. Each has an agent that
-// answers the few requests of the lifecycle, in this process; faults are switched on per machine.
+// answers the few requests of the lifecycle, in this process, and memory that is mapped and written
+// as a VMM's is; faults are switched on per machine.
 #pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -11,10 +16,14 @@
 #include <thread>
 
 #include "base/io.h"
+#include "os/files.h"
 #include "vmm/machine.h"
 #include "wire/http_server.h"
 
 namespace wrenn::sandbox {
+
+// The disk of machines that an earlier server left.
+inline constexpr const char* kLeftDisk = "disk-0123456789abcdefghij.qcow2";
 
 // How a fake machine behaves.
 struct FakeBehaviour {
@@ -26,13 +35,19 @@ struct FakeBehaviour {
   bool refuses_shutdown = false;  // the agent answers with an error
   bool unhealthy = false;         // GET /health is answered with an error
   bool unkillable = false;        // Kill() and Reap() run into their deadline
+  bool state_fails = false;       // SaveState() fails, and nothing is left of it
+  bool switch_fails = false;      // SwitchDisk() fails
+  bool restore_fails = false;     // Restore() fails
 };
 
 // What stands for the VMM process: it outlives the Machine objects, as a process would.
 class FakeVm {
  public:
-  explicit FakeVm(FakeBehaviour behaviour)
+  FakeVm(FakeBehaviour behaviour, const vmm::MachineConfig& config)
       : behaviour_(behaviour),
+        disk_(config.disk),
+        memory_bytes_(static_cast<size_t>(config.memory_mb) << 20),
+        memory_(Map(config.memory, memory_bytes_)),
         agent_([this](wire::Exchange& exchange) { Answer(exchange); }),
         thread_([this] { Run(); }) {
     if (behaviour.ends_at_once) End({"guest panic: no init found", false});
@@ -40,6 +55,24 @@ class FakeVm {
   ~FakeVm() {
     End({"test over", false});
     thread_.join();
+    if (!memory_.empty()) ::munmap(memory_.data(), memory_.size());
+  }
+
+  // What the guest would see as its RAM; empty for a machine that was started without a base.
+  std::span<char> memory() { return memory_; }
+  std::string disk() const {
+    std::lock_guard lock(mutex_);
+    return disk_;
+  }
+  Status SwitchDisk(const std::string& path) {
+    std::lock_guard lock(mutex_);
+    if (behaviour_.switch_fails) return Fail(Code::kInternal, "the disk cannot be switched");
+    disk_ = path;
+    return {};
+  }
+  FakeBehaviour behaviour() const {
+    std::lock_guard lock(mutex_);
+    return behaviour_;
   }
 
   // Ends the machine, as from inside or by somebody else's kill.
@@ -113,8 +146,17 @@ class FakeVm {
   }
 
   std::atomic<int> kills = 0;
+  std::atomic<bool> frozen = false;
 
  private:
+  static std::span<char> Map(const std::string& path, size_t bytes) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return {};
+    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd.get(), 0);
+    if (at == MAP_FAILED) return {};
+    return {static_cast<char*>(at), bytes};
+  }
+
   void Answer(wire::Exchange& exchange) {
     std::unique_lock lock(mutex_);
     const FakeBehaviour behaviour = behaviour_;
@@ -128,6 +170,8 @@ class FakeVm {
         lock.unlock();
       }
       (void)exchange.Respond(200, "application/json", R"({"protocol":1,"version":"fake"})");
+    } else if (path == "/sync") {
+      (void)exchange.RespondEmpty(204);
     } else if (path == "/health" && !behaviour.unhealthy) {
       (void)exchange.RespondEmpty(204);
     } else if (path == "/shutdown" && !behaviour.refuses_shutdown) {
@@ -161,6 +205,9 @@ class FakeVm {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   FakeBehaviour behaviour_;
+  std::string disk_;
+  const size_t memory_bytes_;
+  const std::span<char> memory_;
   std::optional<vmm::MachineExit> ending_;
   std::optional<vmm::MachineExit> exit_;
   std::function<void(const vmm::MachineExit&)> on_exit_;
@@ -188,8 +235,11 @@ class FakeChannel final : public agent::Channel {
 
 class FakeMachine final : public vmm::Machine {
  public:
-  FakeMachine(std::string id, std::shared_ptr<FakeVm> vm)
-      : id_(std::move(id)), vm_(std::move(vm)), channel_(std::make_shared<FakeChannel>(vm_)) {}
+  FakeMachine(const vmm::MachineConfig& config, std::shared_ptr<FakeVm> vm)
+      : id_(config.id),
+        memory_(config.memory),
+        vm_(std::move(vm)),
+        channel_(std::make_shared<FakeChannel>(vm_)) {}
   ~FakeMachine() override { vm_->DropCallback(); }
 
   json::object Record() const override { return {{"engine", "fake"}, {"vm", id_}}; }
@@ -198,13 +248,40 @@ class FakeMachine final : public vmm::Machine {
     vm_->OnExit(std::move(callback));
   }
   std::optional<vmm::MachineExit> exit() const override { return vm_->exit(); }
-  Status Freeze(Deadline) override { return {}; }
-  Status Continue(Deadline) override { return {}; }
+  Status Freeze(Deadline) override { return SetFrozen(true); }
+  Status Continue(Deadline) override { return SetFrozen(false); }
   Status Kill(Deadline deadline) override { return vm_->Kill(deadline); }
   uint64_t HostMemoryBytes() const override { return 12345; }
 
+  Result<memory::ProcessMemory> Memory() const override {
+    const auto address = reinterpret_cast<uint64_t>(vm_->memory().data());
+    return memory::ProcessMemory(::getpid(), {{address, vm_->memory().size(), 0}});
+  }
+  Status SaveState(const std::string& path, Deadline) override {
+    if (!vm_->frozen) return Fail(Code::kInternal, "a running machine has no state");
+    if (vm_->behaviour().state_fails) return Fail(Code::kInternal, "the state cannot be saved");
+    return WriteFileAtomically(path, "state of a fake");
+  }
+  Status PrepareDisk(const std::string& path, Deadline) override {
+    if (os::Exists(path)) return {};
+    return Fail(Code::kInternal, "there is no such layer");
+  }
+  Status DropDisk(const std::string&, Deadline) override { return {}; }
+  Status SwitchDisk(const std::string& path, Deadline) override {
+    if (!vm_->frozen) return Fail(Code::kInternal, "the disk of a running machine was switched");
+    return vm_->SwitchDisk(path);
+  }
+  Result<std::string> Disk(Deadline) override { return vm_->disk(); }
+
  private:
+  Status SetFrozen(bool frozen) {
+    if (!vm_->alive()) return Fail(Code::kUnavailable, "the VMM has ended");
+    vm_->frozen = frozen;
+    return {};
+  }
+
   const std::string id_;
+  const std::string memory_;
   const std::shared_ptr<FakeVm> vm_;
   const std::shared_ptr<FakeChannel> channel_;
 };
@@ -231,7 +308,9 @@ class FakeEngine final : public vmm::Engine {
   // A machine of an earlier server's.
   std::shared_ptr<FakeVm> Add(const std::string& id) {
     std::lock_guard lock(mutex_);
-    return vms_[id] = std::make_shared<FakeVm>(behaviour_);
+    vmm::MachineConfig config;
+    config.disk = std::string("/") + kLeftDisk;
+    return vms_[id] = std::make_shared<FakeVm>(behaviour_, config);
   }
   int alive() const {
     std::lock_guard lock(mutex_);
@@ -240,7 +319,10 @@ class FakeEngine final : public vmm::Engine {
     return count;
   }
   int boots() const { return boots_; }
+  int restores() const { return restores_; }
   int most_boots_at_once() const { return most_booting_; }
+  // The engine's version, as far as snapshots see it.
+  std::string build = "1";
   // Called within each Boot().
   std::function<void(const vmm::MachineConfig&)> on_boot;
 
@@ -257,19 +339,35 @@ class FakeEngine final : public vmm::Engine {
     if (behaviour_.boot_fails) {
       return Fail(Error{Code::kNotFound, "the VMM cannot be started", "no such file"});
     }
-    const auto vm = std::make_shared<FakeVm>(behaviour_);
-    vms_[config.id] = vm;
-    lock.unlock();
-    (void)WriteFileAtomically(config.directory + "/console.log", "hello from \xff the guest\n");
-    (void)WriteFileAtomically(config.runtime_directory + "/qmp", "");
-    return std::make_unique<FakeMachine>(config.id, vm);
+    return Make(config);
+  }
+
+  // Frozen, with its state loaded, as an engine leaves it.
+  Result<std::unique_ptr<vmm::Machine>> Restore(const vmm::MachineConfig& config,
+                                                const std::string& state, Deadline) override {
+    ++restores_;
+    std::lock_guard lock(mutex_);
+    ASSIGN_OR_RETURN(const std::string content, ReadFile(state, 1000));
+    if (behaviour_.restore_fails || content != "state of a fake") {
+      return Fail(Code::kDataLoss, "the VMM could not load the machine's state");
+    }
+    auto machine = Make(config);
+    vms_[config.id]->frozen = true;
+    return machine;
+  }
+  json::object Fingerprint(const vmm::MachineConfig& config) override {
+    return {{"build", build}, {"memory_mb", config.memory_mb}};
+  }
+  Status CheckFingerprint(const vmm::MachineConfig& config, const json::object& kept) override {
+    if (kept == Fingerprint(config)) return {};
+    return Fail(Code::kFailedPrecondition, "the snapshot was made with another engine");
   }
 
   Result<std::unique_ptr<vmm::Machine>> Adopt(const vmm::MachineConfig& config,
                                               const json::object& record) override {
     const auto vm = Find(config.id);
     if (!vm || !vm->alive() || record.empty()) return Fail(Code::kNotFound, "no such process");
-    return std::make_unique<FakeMachine>(config.id, vm);
+    return std::make_unique<FakeMachine>(config, vm);
   }
 
   Status Reap(const vmm::MachineConfig& config, const json::object&) override {
@@ -279,11 +377,21 @@ class FakeEngine final : public vmm::Engine {
   }
 
  private:
+  // The lock is held.
+  std::unique_ptr<vmm::Machine> Make(const vmm::MachineConfig& config) {
+    const auto vm = std::make_shared<FakeVm>(behaviour_, config);
+    vms_[config.id] = vm;
+    (void)WriteFileAtomically(config.directory + "/console.log", "hello from \xff the guest\n");
+    (void)WriteFileAtomically(config.runtime_directory + "/qmp", "");
+    return std::make_unique<FakeMachine>(config, vm);
+  }
+
   mutable std::mutex mutex_;
   FakeBehaviour behaviour_;
   std::map<std::string, std::shared_ptr<FakeVm>> vms_;
   vmm::EngineInfo info_;
   std::atomic<int> boots_ = 0;
+  std::atomic<int> restores_ = 0;
   std::atomic<int> booting_ = 0;
   std::atomic<int> most_booting_ = 0;
 };

@@ -1,10 +1,13 @@
 #include "sandbox/manager.h"
 
 #include "base/gate.h"
+#include "base/id.h"
+#include "base/revert.h"
 #include "sandbox/directory.h"
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
+#include "sandbox/template_snapshot.h"
 #include "sandbox/turns.h"
 
 namespace wrenn::sandbox {
@@ -35,21 +38,28 @@ class ManagerImpl final : public Manager {
         starts_(std::make_shared<Turns>(ParallelStarts(config_.limits))),
         reaper_(Wire(), directory_) {}
 
-  ~ManagerImpl() override { Shutdown(false, Deadline::After(std::chrono::milliseconds(0))); }
+  ~ManagerImpl() override {
+    Shutdown(AtShutdown::kKeep, Deadline::After(std::chrono::milliseconds(0)));
+  }
 
-  Status Recover() override { return RecoverAll(services_, directory_); }
+  Status Recover() override {
+    RETURN_IF_ERROR(RecoverAll(services_, directory_));
+    reaper_.Start();
+    return {};
+  }
 
   Result<store::SandboxRecord> Create(const std::string& tenant, CreateRequest request) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(template_::Resolved from,
                      services_.catalogue.Find(tenant, request.template_name));
+    RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     RETURN_IF_ERROR(CheckEgress(request));
     record.disk_backend = disk_backend_;
-    ASSIGN_OR_RETURN(Reservation reservation,
-                     admission_.Reserve({1, record.vcpus, record.memory_mb, record.disk_mb}));
+    ASSIGN_OR_RETURN(Reservation reservation, admission_.Reserve(AmountOf(record)));
+    ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
     ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));
-    return Start(sandbox, std::move(from), std::move(reservation));
+    return Start(sandbox, std::move(source), std::move(reservation)).get();
   }
 
   Result<store::SandboxRecord> Get(const std::string& tenant, const std::string& id) override {
@@ -71,6 +81,51 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
     return sandbox->executor().Call([sandbox, reason] { return sandbox->Stop(reason); });
+  }
+
+  Result<store::SandboxRecord> Pause(const std::string& tenant, const std::string& id,
+                                     const std::string& reason) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    return sandbox->executor().Call([sandbox, reason] { return sandbox->Pause(reason); });
+  }
+
+  Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    ASSIGN_OR_RETURN(Reservation reservation, admission_.Reserve(AmountOf(sandbox->record())));
+    auto held = std::make_shared<Reservation>(std::move(reservation));
+    return sandbox->executor().Call([sandbox, held] { return sandbox->Resume(std::move(*held)); });
+  }
+
+  Result<std::vector<store::SandboxRecord>> Fork(const std::string& tenant, const std::string& id,
+                                                 int count) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    if (count < 1 || count > kMaxForks) {
+      return Fail(Code::kInvalidArgument, "count must be between 1 and {}", kMaxForks);
+    }
+    ASSIGN_OR_RETURN(const auto parent, directory_.Find(tenant, id));
+    std::vector<Reservation> reservations;
+    for (int i = 0; i < count; ++i) {
+      ASSIGN_OR_RETURN(Reservation one, admission_.Reserve(AmountOf(parent->record())));
+      reservations.push_back(std::move(one));
+    }
+    // Only for the children to start from: they keep links to what they need.
+    const std::string snapshot = NewId("sn");
+    const std::string place = config_.paths.Snapshot(snapshot);
+    ASSIGN_OR_RETURN(const snapshot::Manifest manifest, parent->executor().Call([&] {
+      return parent->TakeSnapshot(snapshot, place, snapshot::Durability::kPassing);
+    }));
+    Revert revert;
+    revert.Add([&] { (void)snapshot::Remove(place); });
+    return StartChildren(*parent, place, std::move(reservations));
+  }
+
+  Result<store::TemplateRecord> CreateSnapshot(const std::string& tenant, const std::string& id,
+                                               std::string name, bool overwrite) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    return SnapshotAsTemplate(services_, *sandbox, std::move(name), overwrite);
   }
 
   Status Destroy(const std::string& tenant, const std::string& id) override {
@@ -115,7 +170,7 @@ class ManagerImpl final : public Manager {
 
   const vmm::EngineInfo& engine() const override { return services_.engine.info(); }
 
-  void Shutdown(bool stop_sandboxes, Deadline deadline) override {
+  int Shutdown(AtShutdown sandboxes, Deadline deadline) override {
     gate_.Close();
     services_.closing = true;
     reaper_.Stop();
@@ -123,17 +178,15 @@ class ManagerImpl final : public Manager {
     for (const auto& sandbox : directory_.Live()) {
       if (sandbox->record().state == store::SandboxState::kStarting) sandbox->Interrupt();
     }
-    if (stop_sandboxes) {
-      for (const auto& sandbox : directory_.Live()) {
-        sandbox->executor().Post([sandbox] { (void)sandbox->Stop("the server was stopped"); });
-      }
-      directory_.WaitEmpty(deadline);
-    }
+    if (sandboxes != AtShutdown::kKeep) EndRunning(sandboxes, deadline);
     gate_.WaitEmpty(deadline);
     // What still waits for a guest does not any more.
     for (const auto& sandbox : directory_.Live()) sandbox->Interrupt();
     workers_->Stop();
     reaper_.StoreActivity();
+    int left = 0;
+    for (const auto& sandbox : directory_.Live()) left += sandbox->HoldsMachine() ? 1 : 0;
+    return left;
   }
 
  private:
@@ -151,27 +204,74 @@ class ManagerImpl final : public Manager {
   }
 
   Status CheckEgress(const CreateRequest& request) const {
-    if (!request.egress || engine().user_network) return {};
+    if (!request.egress.value_or(false) || engine().user_network) return {};
     return Fail(Code::kFailedPrecondition, "this host can give a sandbox no network: {}",
                 engine().user_network_explanation);
   }
 
-  // Waits for its turn and for the start, neither of which depends on the caller.
-  Result<store::SandboxRecord> Start(const std::shared_ptr<Sandbox>& sandbox,
-                                     template_::Resolved from, Reservation reservation) {
+  // Starts it when it is its turn. Neither that nor the start depends on the caller.
+  std::future<Result<store::SandboxRecord>> Start(const std::shared_ptr<Sandbox>& sandbox,
+                                                  Source source, Reservation reservation) {
     using Answer = Result<store::SandboxRecord>;
     auto promise = std::make_shared<std::promise<Answer>>();
     auto answer = promise->get_future();
     auto held = std::make_shared<Reservation>(std::move(reservation));
     directory_.Add(sandbox);
-    starts_->Take([sandbox, held, promise, template_from = std::move(from)](Turns::Turn turn) {
+    starts_->Take([sandbox, held, promise, from = std::move(source)](Turns::Turn turn) {
       const bool taken = sandbox->executor().Post([=]() mutable {
-        promise->set_value(sandbox->Start(template_from, std::move(*held)));
+        promise->set_value(sandbox->Start(from, std::move(*held)));
         turn.reset();
       });
       if (!taken) promise->set_value(Fail(Code::kUnavailable, "the server is shutting down"));
     });
-    return answer.get();
+    return answer;
+  }
+
+  // All or none.
+  Result<std::vector<store::SandboxRecord>> StartChildren(const Sandbox& parent,
+                                                          const std::string& place,
+                                                          std::vector<Reservation> reservations) {
+    ASSIGN_OR_RETURN(const Source source,
+                     SourceOfSnapshot(services_, place, "fork of " + parent.id()));
+    std::vector<std::shared_ptr<Sandbox>> children;
+    std::vector<std::future<Result<store::SandboxRecord>>> starting;
+    for (Reservation& reservation : reservations) {
+      auto child = Sandbox::Make(services_, PlanFork(parent.record()));
+      if (!child) return Fail(std::move(child.error()));  // the first one's, for all are alike
+      starting.push_back(Start(*child, source, std::move(reservation)));
+      children.push_back(std::move(*child));
+    }
+    std::vector<store::SandboxRecord> records;
+    std::optional<Error> failure;
+    for (auto& one : starting) {
+      auto record = one.get();
+      if (record)
+        records.push_back(std::move(*record));
+      else if (!failure)
+        failure = std::move(record.error());
+    }
+    if (!failure) return records;
+    for (const auto& child : children) {
+      child->executor().Post([child] { (void)child->Destroy(); });
+    }
+    return Fail(failure->WithContext(fmt::format("'{}' could not be forked", parent.id())));
+  }
+
+  void EndRunning(AtShutdown how, Deadline deadline) {
+    std::vector<std::future<void>> ending;
+    for (const auto& sandbox : directory_.Live()) {
+      if (sandbox->record().state == store::SandboxState::kPaused) continue;
+      auto promise = std::make_shared<std::promise<void>>();
+      auto ended = promise->get_future();
+      const bool taken = sandbox->executor().Post([sandbox, how, promise] {
+        constexpr const char* kReason = "the server was stopped";
+        if (how == AtShutdown::kPause) (void)sandbox->Pause(kReason);
+        if (how == AtShutdown::kStop) (void)sandbox->Stop(kReason);
+        promise->set_value();
+      });
+      if (taken) ending.push_back(std::move(ended));
+    }
+    for (const auto& one : ending) (void)one.wait_until(deadline.when());
   }
 
   const ManagerConfig config_;

@@ -25,8 +25,9 @@ struct CreateRequest {
   std::optional<int> vcpus;
   std::optional<int> memory_mb;
   std::optional<int> disk_mb;
-  int64_t timeout_sec = 300;  // idle seconds until it ends; 0: never
-  bool egress = false;
+  int64_t timeout_sec = 300;         // idle seconds until it is paused or ends; 0: never
+  std::string on_timeout = "pause";  // or "stop"
+  std::optional<bool> egress;        // default: as the template's snapshot, else none
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
 };
@@ -47,6 +48,9 @@ class Lease {
   // Memory that the sandbox takes on the host, in bytes (PSS); 0 when unknown.
   virtual uint64_t HostMemoryBytes() const { return 0; }
 };
+
+// What becomes of running sandboxes when the server ends.
+enum class AtShutdown { kKeep, kPause, kStop };
 
 // Thread-safe. Every change of a sandbox runs on that sandbox's own executor, one at a time, and is
 // not bound to the caller: a caller that goes away leaves nothing half-built.
@@ -71,6 +75,26 @@ class Manager {
   // for some time (ManagerConfig::ended_retention). Harmless when it has ended already.
   virtual Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
                                             const std::string& reason) = 0;
+  // Freezes it with its memory and gives back what it uses but disk space; brings it back. A
+  // failure leaves it as it was. kAborted when it does not run, or is not paused;
+  // kResourceExhausted when there is no room for it now.
+  virtual Result<store::SandboxRecord> Pause(const std::string& tenant, const std::string& id,
+                                             const std::string& reason) = 0;
+  virtual Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) = 0;
+
+  // Makes `count` sandboxes that go on from where this one is now, itself running on (or paused as
+  // it is): all or none. The most at once: kMaxForks.
+  static constexpr int kMaxForks = 100;
+  virtual Result<std::vector<store::SandboxRecord>> Fork(const std::string& tenant,
+                                                         const std::string& id, int count) = 0;
+
+  // Makes a template of it as it is now, with its memory. An empty name: a new one is made up.
+  // kAlreadyExists for a name that is taken, unless `overwrite`: then the template is replaced in
+  // one step, for sandboxes made from then on.
+  virtual Result<store::TemplateRecord> CreateSnapshot(const std::string& tenant,
+                                                       const std::string& id, std::string name,
+                                                       bool overwrite) = 0;
+
   // Ends it at once, also in the middle of its start, and removes everything of it. An error means
   // that something is left; the call may be repeated.
   virtual Status Destroy(const std::string& tenant, const std::string& id) = 0;
@@ -99,11 +123,11 @@ class Manager {
   virtual Totals totals() const = 0;
   virtual const vmm::EngineInfo& engine() const = 0;
 
-  // Ends the work: new calls fail with kUnavailable, starts in progress are undone. Sandboxes go on
-  // running and are adopted by the next start, unless `stop_sandboxes`: then all are stopped, in
-  // parallel, and those that have not ended at the deadline are killed. Leases must be gone before
-  // the manager is destroyed.
-  virtual void Shutdown(bool stop_sandboxes, Deadline deadline) = 0;
+  // Ends the work: new calls fail with kUnavailable, starts in progress are undone. What runs goes
+  // on and is adopted by the next start (kKeep), or is paused or stopped, all in parallel; what is
+  // being stopped and has not ended at the deadline is killed. Answers how many machines still run.
+  // Leases must be gone before the manager is destroyed.
+  virtual int Shutdown(AtShutdown sandboxes, Deadline deadline) = 0;
 };
 
 struct ManagerConfig {

@@ -29,8 +29,8 @@ class FakeCatalogue final : public template_::Catalogue {
     template_::Resolved resolved;
     resolved.record.id = "tp-1";
     resolved.record.name = name;
-    resolved.record.image = "image-" + std::to_string(generation);
-    resolved.record.kernel = "kernel";
+    resolved.record.image = "image-0";
+    resolved.record.kernel = "kernel-" + std::to_string(generation);
     resolved.record.vcpus = 1;
     resolved.record.memory_mb = 128;
     resolved.image = image_;
@@ -61,7 +61,8 @@ class ManagerFixture : public ::testing::Test {
     config_.paths.root = folder_->path() + "/root";
     config_.paths.runtime = folder_->path() + "/run";
     ASSERT_TRUE(config_.paths.Prepare());
-    image_ = folder_->path() + "/image";
+    ASSERT_TRUE(os::MakeDirectory(config_.paths.Image("image-0")));
+    image_ = config_.paths.Image("image-0") + "/rootfs";
     ASSERT_TRUE(WriteFileAtomically(image_, std::string(1 << 20, 'i')));
     config_.limits = Limits();
     config_.limits.max_parallel_starts = 4;
@@ -95,9 +96,10 @@ class ManagerFixture : public ::testing::Test {
   }
 
   // The id of a new sandbox; empty when it could not be made.
-  std::string Create(int64_t timeout_sec = 0) {
+  std::string Create(int64_t timeout_sec = 0, const std::string& on_timeout = "stop") {
     CreateRequest request;
     request.timeout_sec = timeout_sec;
+    request.on_timeout = on_timeout;
     const auto made = manager_->Create(kTenant, request);
     EXPECT_TRUE(made) << made.error().ToString();
     return made ? made->id : "";

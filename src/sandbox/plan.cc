@@ -71,6 +71,9 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   RETURN_IF_ERROR(CheckRange("memory_mb", record.memory_mb, kMinMemoryMb, limits.max_memory_mb));
   RETURN_IF_ERROR(CheckRange("disk_mb", disk_mb, image_mb, limits.max_sandbox_disk_mb));
   RETURN_IF_ERROR(CheckTimeout(request.timeout_sec));
+  if (request.on_timeout != "pause" && request.on_timeout != "stop") {
+    return Fail(Code::kInvalidArgument, "on_timeout must be 'pause' or 'stop'");
+  }
   RETURN_IF_ERROR(CheckEnvironment(request.envs));
   RETURN_IF_ERROR(CheckSize("metadata", request.metadata));
 
@@ -83,12 +86,34 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   record.kernel = from.record.kernel;
   record.disk_mb = static_cast<int>(disk_mb);
   record.timeout_sec = request.timeout_sec;
-  record.egress = request.egress;
+  record.on_timeout = request.on_timeout;
+  record.egress = request.egress.value_or(false);
   record.envs = request.envs;
   record.metadata = request.metadata;
   record.agent_token = RandomHex(64);
   record.created_at = std::chrono::system_clock::now();
   return record;
+}
+
+store::SandboxRecord PlanFork(const store::SandboxRecord& parent) {
+  store::SandboxRecord record = parent;
+  record.id = NewId("sb");
+  record.version = 0;
+  record.state = store::SandboxState::kStarting;
+  record.reason.clear();
+  record.disk.clear();
+  record.snapshot.clear();
+  record.machine.clear();
+  record.agent_token = RandomHex(64);
+  record.created_at = std::chrono::system_clock::now();
+  record.started_at.reset();
+  record.ended_at.reset();
+  record.last_active_at.reset();
+  return record;
+}
+
+Amount AmountOf(const store::SandboxRecord& record) {
+  return {1, record.vcpus, record.memory_mb, record.disk_mb};
 }
 
 }  // namespace wrenn::sandbox

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "sandbox/admission.h"
 #include "sandbox/manager.h"
 
 namespace wrenn::sandbox {
@@ -17,6 +18,12 @@ inline constexpr int64_t kMaxTimeoutSec = 366LL * 24 * 3600;
 // in the state `starting`. kInvalidArgument, naming field and range.
 Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateRequest& request,
                                       const template_::Resolved& from, const Limits& limits);
+
+// The record of a sandbox that goes on from where `parent` is, with a new id and token.
+store::SandboxRecord PlanFork(const store::SandboxRecord& parent);
+
+// What a sandbox reserves of its host.
+Amount AmountOf(const store::SandboxRecord& record);
 
 // kInvalidArgument unless 0 <= timeout_sec <= kMaxTimeoutSec.
 Status CheckTimeout(int64_t timeout_sec);

@@ -117,7 +117,7 @@ TEST_F(RaceTest, ShutdownInTheMiddleLeavesWhatRecoveryCanSettle) {
         if (made && i % 3 == 0) (void)manager_->Destroy(kTenant, made->id);
       });
     }
-    manager_->Shutdown(false, Deadline::After(milliseconds(20)));
+    manager_->Shutdown(AtShutdown::kKeep, Deadline::After(milliseconds(20)));
     for (auto& thread : threads) thread.join();
     StartManager();
     const auto list = manager_->List(kTenant);

@@ -31,7 +31,7 @@ Deadline Reaper::ReapIdle() {
       continue;
     }
     // Asked again while it is on its way is harmless: it checks for itself.
-    sandbox->executor().Post([sandbox] { sandbox->StopIfIdle(); });
+    sandbox->executor().Post([sandbox] { sandbox->EndIfIdle(); });
     next = Deadline::Earlier(next, Deadline::After(kRetry));
   }
   return next;

@@ -14,6 +14,8 @@ class Reaper {
  public:
   Reaper(Services& services, Directory& directory);
 
+  // To be called once all sandboxes are in the directory.
+  void Start() { timer_.Start(); }
   void Wake() { timer_.Wake(); }
   void Stop() { timer_.Stop(); }
 

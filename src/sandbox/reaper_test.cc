@@ -94,7 +94,7 @@ TEST_F(ReaperTest, ActivityIsStoredAtTheEnd) {
   ASSERT_TRUE(WaitFor([&] { return Stored(id).last_active_at > Stored(id).started_at; }));
   ASSERT_TRUE(manager_->Ping(kTenant, id, std::nullopt));
   const auto last = manager_->Get(kTenant, id)->last_active_at;
-  manager_->Shutdown(false, Deadline::After(seconds(10)));
+  manager_->Shutdown(AtShutdown::kKeep, Deadline::After(seconds(10)));
   const auto stored = Stored(id).last_active_at;
   ASSERT_TRUE(stored);
   EXPECT_LT(*last - *stored, std::chrono::microseconds(1));

@@ -50,6 +50,24 @@ void RemoveOrphan(Services& services, const std::string& id) {
                 removed ? json::object() : json::object{{"error", removed.error().ToString()}});
 }
 
+// What forks and replaced templates left, and drafts.
+Status RemoveOrphanedSnapshots(const Services& services) {
+  const std::string folder = services.config.paths.Snapshots();
+  snapshot::RemoveDrafts(folder);
+  snapshot::RemoveDrafts(services.config.paths.Warm());
+  PruneWarm(services);
+  ASSIGN_OR_RETURN(const auto sandboxes, services.store.ListAllSandboxes());
+  ASSIGN_OR_RETURN(const auto templates, services.store.ListAllTemplates());
+  Ids named;
+  for (const auto& sandbox : sandboxes) named.insert(sandbox.snapshot);
+  for (const auto& record : templates) named.insert(record.snapshot);
+  ASSIGN_OR_RETURN(const auto names, os::ListDirectory(folder));
+  for (const std::string& name : names) {
+    if (IsId("sn", name) && !named.contains(name)) (void)snapshot::Remove(folder + "/" + name);
+  }
+  return {};
+}
+
 }  // namespace
 
 Status RecoverAll(Services& services, Directory& directory) {
@@ -73,7 +91,7 @@ Status RecoverAll(Services& services, Directory& directory) {
     }
   }
   for (const std::string& id : orphans) RemoveOrphan(services, id);
-  return {};
+  return RemoveOrphanedSnapshots(services);
 }
 
 }  // namespace wrenn::sandbox

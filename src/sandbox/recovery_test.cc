@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "sandbox/manager_fixture.h"
+#include "sandbox/sandbox_files.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -28,6 +29,7 @@ class RecoveryTest : public ManagerFixture {
     record.disk_backend = "qcow2";
     record.memory_mb = 128;
     record.agent_token = "token";
+    record.disk = DiskJson({{kLeftDisk}});
     record.created_at = std::chrono::system_clock::now();
     // While it starts, only the file knows the machine.
     const json::object machine{{"engine", "fake"}, {"vm", record.id}};
@@ -46,8 +48,8 @@ class RecoveryTest : public ManagerFixture {
     ASSERT_TRUE(os::MakeDirectory(folder));
     ASSERT_TRUE(os::MakeDirectory(config_.paths.SandboxRuntime(id)));
     ASSERT_TRUE(WriteFileAtomically(config_.paths.SandboxRuntime(id) + "/qmp", ""));
-    for (const char* name : {"/disk-0123456789abcdefghij.qcow2", "/console.log"}) {
-      ASSERT_TRUE(WriteFileAtomically(folder + name, "left"));
+    for (const std::string name : {kLeftDisk, "console.log"}) {
+      ASSERT_TRUE(WriteFileAtomically(folder + "/" + name, "left"));
     }
     ASSERT_TRUE(WriteFileAtomically(folder + "/machine.json", json::serialize(machine)));
   }

@@ -49,7 +49,8 @@ Sandbox::Sandbox(Services& services, store::SandboxRecord record, SandboxFiles f
       tenant_(record.tenant),
       executor_(std::make_shared<Executor>(services.workers)),
       files_(std::move(files)),
-      record_(std::move(record)) {}
+      record_(std::move(record)),
+      orphan_(!record_.machine.empty()) {}
 
 store::SandboxRecord Sandbox::record() const {
   std::lock_guard lock(mutex_);
@@ -125,7 +126,8 @@ void Sandbox::Interrupt() {
     std::lock_guard lock(mutex_);
     // A stop that has not begun yet finds this, one that has is found by its state.
     interrupted_ = true;
-    if (record_.state == SandboxState::kStarting || record_.state == SandboxState::kStopping) {
+    if (record_.state == SandboxState::kStarting || record_.state == SandboxState::kResuming ||
+        record_.state == SandboxState::kStopping) {
       machine = machine_;
     }
   }

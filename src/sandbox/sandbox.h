@@ -7,12 +7,14 @@
 #include <optional>
 #include <string>
 
+#include "memory/capture.h"
 #include "sandbox/activity.h"
 #include "sandbox/executor.h"
 #include "sandbox/exit_signal.h"
 #include "sandbox/phases.h"
 #include "sandbox/sandbox_files.h"
 #include "sandbox/services.h"
+#include "sandbox/source.h"
 
 namespace wrenn::sandbox {
 
@@ -56,18 +58,29 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // The following run on its executor.
 
   // Brings it up. On failure nothing is left of it, neither record nor files.
-  Result<store::SandboxRecord> Start(const template_::Resolved& from, Reservation reservation);
+  Result<store::SandboxRecord> Start(const Source& source, Reservation reservation);
+  // Freezes it into a snapshot and gives back all that it uses but disk space. On failure it runs
+  // on. kAborted when it does not run.
+  Result<store::SandboxRecord> Pause(const std::string& reason);
+  // Brings it back. On failure it is paused as it was. kAborted when it is not paused.
+  Result<store::SandboxRecord> Resume(Reservation reservation);
+  // Makes a snapshot of it at `place`, running or paused, and leaves it as it is: what runs is held
+  // up for milliseconds.
+  Result<snapshot::Manifest> TakeSnapshot(const std::string& id, const std::string& place,
+                                          snapshot::Durability durability);
   // After the server's restart: adopts it, or ends it properly. Failures are recorded.
   void Recover();
   // Ends it in order. Harmless when it has ended.
   Result<store::SandboxRecord> Stop(const std::string& reason);
-  // Stops it if it is still idle.
-  void StopIfIdle();
+  // Pauses or stops it, as its record says, if it is still idle.
+  void EndIfIdle();
   // Ends it and removes all of it. Harmless when that has been done.
   Status Destroy();
   Result<store::SandboxRecord> SetTimeout(int64_t timeout_sec);
   // Tries to store what IsUnsaved().
   void Save();
+  // Whether a machine of it runs, or may run.
+  bool HoldsMachine() const;
   // Whether Destroy() has done its work: nothing of it is left, its record included.
   bool IsRemoved() const;
 
@@ -88,17 +101,54 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Sandbox(Services& services, store::SandboxRecord record, SandboxFiles files);
 
   // sandbox_start.cc
-  Status BringUp(const template_::Resolved& from, Phases& phases);
+  Status BringUp(const Source& source, Phases& phases);
+  Status Boot(const Source& source, Deadline deadline, Phases& phases);
+  Status Restore(const Source& source, Deadline deadline, Phases& phases);
+  Status WaitForAgent(Deadline deadline, Phases& phases);
   Status PrepareAgent(Deadline deadline, Phases& phases);
-  void TakeMachine(std::unique_ptr<vmm::Machine> machine);
-  Status Adopt();
+  // `token` is what the agent asks for until Init() has set another.
+  void TakeMachine(std::unique_ptr<vmm::Machine> machine, const std::string& token);
+  void NoteDisk(const disk::Layers& layers);
+  std::shared_ptr<vmm::Machine> Machine() const;
+  std::shared_ptr<agent::Client> Agent() const;
   Error ExplainFailure(const Error& error);
   Error UndoStart(const Error& why, Phases& phases);
-  vmm::MachineConfig Configuration() const;
+  // Where its machine is, and all that it is made of.
+  vmm::MachineConfig Place() const;
+  Result<vmm::MachineConfig> Configuration() const;
+
+  // sandbox_recover.cc
+  void AdoptOrEnd();
+  Status Adopt();
+  Status CorrectDisk();
+  void RecoverPause();
+  void RecoverPaused();
+  void RecordRecovered(const Status& torn, store::SandboxState state, const std::string& reason,
+                       const std::string& kind);
+
+  // sandbox_freeze.cc
+  snapshot::Manifest Describe(const std::string& snapshot_id) const;
+  Status Freeze(snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
+  Status FreezeAndGoOn(snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
+  Status WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
+                     const std::string& directory, Phases& phases);
+  void KeepWarm(const std::string& place, Phases& phases);
+
+  // sandbox_pause.cc
+  Result<store::SandboxRecord> PauseNow(const std::string& reason);
+  Error UndoPause(const Error& why, Phases& phases);
+  Result<snapshot::Manifest> CopySnapshot(const std::string& id, const std::string& place,
+                                          snapshot::Durability durability);
+  Status RemoveSnapshot();
+  void ForgetSnapshot();
 
   // sandbox_end.cc
   void HandleExit(const vmm::MachineExit& exit);
+  void FinishEnd();
   Status TearDown(Leave leave);
+  // What a paused one does without: its machine, its part of the host, and its files but for the
+  // logs.
+  Status TearDownMachine();
   Status EndMachine();
   // Records the end after TearDown() has answered `torn`.
   Status RecordEnd(Change change, const Status& torn);
@@ -112,7 +162,6 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   store::EventRecord MakeEvent(const Change& change) const;
   store::SandboxState state() const;
   void SetClosing(bool closing);
-  bool HoldsMachine() const;
   // kAborted, saying what it does instead. The lock is held.
   Status CheckRunning() const;
 

@@ -20,7 +20,8 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   if (store::IsEnded(state())) return record();
   SetClosing(true);
-  if (state() == SandboxState::kRunning) {
+  if (const SandboxState now = state();
+      now == SandboxState::kRunning || now == SandboxState::kPaused) {
     Status intent = RecordIntent({SandboxState::kStopping, reason, "stop", "intent"}, true);
     if (!intent) {
       SetClosing(false);
@@ -54,25 +55,30 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   return record();
 }
 
-void Sandbox::StopIfIdle() {
+void Sandbox::EndIfIdle() {
   int64_t timeout_sec = 0;
+  bool pauses = false;
   {
     // Deciding and refusing new leases is one step: nobody comes in between.
     std::lock_guard lock(mutex_);
     if (record_.state != SandboxState::kRunning || closing_ || removed_) return;
     timeout_sec = record_.timeout_sec;
+    pauses = record_.on_timeout == "pause";
     if (!activity_.IdleDeadline(timeout_sec).HasPassed()) return;
     closing_ = true;
   }
   // A failure is told; the sandbox stays and is tried again.
-  if (auto stopped = Stop(fmt::format("idle for {} s", timeout_sec)); !stopped) {
-    services_.Tell(Severity::kWarning, id_, stopped.error().WithContext("cannot stop").ToString());
+  const std::string reason = fmt::format("idle for {} s", timeout_sec);
+  if (const auto ended = pauses ? PauseNow(reason) : Stop(reason); !ended) {
+    services_.Tell(Severity::kWarning, id_, ended.error().WithContext("it is idle").ToString());
   }
 }
 
 void Sandbox::HandleExit(const vmm::MachineExit& exit) {
+  if (IsRemoved()) return;
+  if (store::IsEnded(state()) && HoldsMachine()) return FinishEnd();
   // In other states the task that brought them about handles the end itself.
-  if (IsRemoved() || state() != SandboxState::kRunning) return;
+  if (state() != SandboxState::kRunning) return;
   SetClosing(true);
   Phases phases;
   if (const auto console = files_.ConsoleTail(kConsoleTail); console && !exit.clean) {
@@ -83,6 +89,13 @@ void Sandbox::HandleExit(const vmm::MachineExit& exit) {
   (void)RecordEnd({exit.clean ? SandboxState::kStopped : SandboxState::kError,
                    CleanTail(exit.reason, kConsoleTail), "exit", "", phases.Finish()},
                   torn);
+}
+
+// It could not be ended in time, and has ended at last.
+void Sandbox::FinishEnd() {
+  const store::SandboxRecord before = record();
+  const Status torn = TearDown(Leave::kLogs);
+  (void)RecordEnd({before.state, before.reason, "exit", "late"}, torn);
 }
 
 Status Sandbox::Destroy() {
@@ -108,6 +121,7 @@ Status Sandbox::Destroy() {
   Error error = gone.error().WithContext(fmt::format("sandbox '{}' could not be removed", id_));
   const SandboxState left = state() == SandboxState::kStopping ? SandboxState::kError : state();
   (void)RecordFact({left, CleanTail(error.message, kConsoleTail), "remove", "failed"});
+  if (!IsLive()) services_.forget(id_);
   services_.Tell(Severity::kError, id_, "could not be removed",
                  {{"error", CleanTail(error.ToString(), kConsoleTail)}});
   return Fail(std::move(error));
@@ -133,7 +147,7 @@ Status Sandbox::EndMachine() {
     if (known.empty()) {
       if (auto written = files_.ReadMachine()) known = std::move(*written);
     }
-    if (auto reaped = services_.engine.Reap(Configuration(), known); !reaped) {
+    if (auto reaped = services_.engine.Reap(Place(), known); !reaped) {
       return Fail(reaped.error().WithContext("the machine could not be ended"));
     }
   }
@@ -147,9 +161,16 @@ Status Sandbox::EndMachine() {
 
 // In this order, since nothing that a live machine uses may go; each step is harmless when it has
 // been done before.
+Status Sandbox::TearDownMachine() {
+  RETURN_IF_ERROR(EndMachine());
+  reservation_.Release();
+  return files_.RemoveAllButLogs();
+}
+
 Status Sandbox::TearDown(Leave leave) {
   RETURN_IF_ERROR(EndMachine());
   reservation_.Release();
+  RETURN_IF_ERROR(RemoveSnapshot());
   return leave == Leave::kLogs ? files_.RemoveAllButLogs() : files_.RemoveAll();
 }
 

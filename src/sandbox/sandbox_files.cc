@@ -9,12 +9,19 @@
 
 #include "base/io.h"
 #include "os/files.h"
+#include "template/image.h"
 
 namespace wrenn::sandbox {
+namespace {
+
+constexpr const char* kEmptyMemory = "/memory.empty";
+
+}  // namespace
 
 SandboxFiles::SandboxFiles(const os::Paths& paths, const std::string& id,
                            std::unique_ptr<disk::Backend> backend)
-    : folder_(paths.Sandbox(id)),
+    : paths_(paths),
+      folder_(paths.Sandbox(id)),
       runtime_(paths.SandboxRuntime(id)),
       backend_(std::move(backend)) {}
 
@@ -23,14 +30,47 @@ Status SandboxFiles::MakeFolders() {
   return os::MakeDirectory(runtime_);
 }
 
-Result<disk::Layer> SandboxFiles::MakeDisk(const std::string& base, uint64_t size_bytes) {
-  return backend_->Create(base, folder_, size_bytes);
+Result<disk::Layers> SandboxFiles::MakeDisk(const std::string& base, uint64_t size_bytes) {
+  ASSIGN_OR_RETURN(disk::Layer layer, backend_->Create(base, folder_, size_bytes));
+  return disk::Layers{std::move(layer)};
 }
 
-Result<disk::Layer> SandboxFiles::Disk() const {
-  ASSIGN_OR_RETURN(const disk::Layers layers, disk::FindLayers(folder_));
-  if (layers.empty()) return Fail(Code::kNotFound, "the sandbox has no disk");
-  return layers.front();
+Status SandboxFiles::MakeMemory(int memory_mb) {
+  const uint64_t bytes = static_cast<uint64_t>(memory_mb) << 20;
+  const std::string path = folder_ + kEmptyMemory;
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) < 0) {
+    return Fail(ErrnoError("cannot make '" + path + "'"));
+  }
+  return memory::Save(memory::Image::Zero(bytes), folder_);
+}
+
+Result<disk::Layers> SandboxFiles::TakeDisk(const std::string& snapshot,
+                                            const snapshot::Manifest& manifest,
+                                            uint64_t size_bytes) {
+  ASSIGN_OR_RETURN(disk::Layers layers, disk::ParseLayers(manifest.layers));
+  RETURN_IF_ERROR(disk::LinkLayers(layers, snapshot, folder_));
+  RETURN_IF_ERROR(disk::CheckLayers(folder_, layers, template_::ImageFile(paths_, manifest.image)));
+  ASSIGN_OR_RETURN(disk::Layer top, disk::AddLayer(folder_, layers.front(), size_bytes));
+  layers.insert(layers.begin(), std::move(top));
+  return layers;
+}
+
+Result<memory::Image> SandboxFiles::TakeMemory(const std::string& snapshot) {
+  ASSIGN_OR_RETURN(memory::Image image, memory::Load(snapshot));
+  for (const memory::ImageFile& file : image.files) {
+    RETURN_IF_ERROR(os::LinkFile(snapshot + "/" + file.name, folder_ + "/" + file.name));
+  }
+  RETURN_IF_ERROR(os::LinkFile(snapshot + "/memory.map", folder_ + "/memory.map"));
+  return image;
+}
+
+std::string SandboxFiles::MemoryBase() const {
+  std::string empty = folder_ + kEmptyMemory;
+  if (os::Exists(empty)) return empty;
+  const auto image = MemoryImage();
+  if (!image || image->base == memory::kZero) return "";
+  return folder_ + "/" + image->files[image->base].name;
 }
 
 Status SandboxFiles::WriteMachine(const json::object& machine) {
@@ -60,17 +100,30 @@ Result<std::string> SandboxFiles::ConsoleTail(size_t limit) const {
 }
 
 Status SandboxFiles::RemoveAllButLogs() {
-  // The disk first: it is what takes room.
-  auto layers = disk::FindLayers(folder_);
-  Status disk = layers ? disk::RemoveLayers(folder_, *layers) : Fail(std::move(layers.error()));
-  Status sockets = os::RemoveTree(runtime_);
-  return disk ? sockets : disk;
+  Status removed = os::RemoveTree(runtime_);
+  const auto names = os::ListDirectory(folder_);
+  if (!names) return names.error().code == Code::kNotFound ? removed : Fail(names.error());
+  for (const std::string& name : *names) {
+    if (name == "console.log" || name == "vmm.log") continue;
+    if (Status one = os::RemoveTree(folder_ + "/" + name); !one) removed = std::move(one);
+  }
+  return removed;
 }
 
 Status SandboxFiles::RemoveAll() {
   Status folder = os::RemoveTree(folder_);
   Status sockets = os::RemoveTree(runtime_);
   return folder ? sockets : folder;
+}
+
+json::object DiskJson(const disk::Layers& layers) { return {{"layers", disk::ToJson(layers)}}; }
+
+Result<disk::Layers> ParseDisk(const json::object& disk) {
+  JsonReader reader(disk);
+  auto layers = disk::ParseLayers(reader.Strings("layers"));
+  if (!reader.Finish() || !layers)
+    return Fail(Code::kDataLoss, "the record of its disk is damaged");
+  return layers;
 }
 
 }  // namespace wrenn::sandbox

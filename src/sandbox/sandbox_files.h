@@ -1,6 +1,9 @@
 // SandboxFiles: what one sandbox has on the host's file systems.
 //
-//   <root>/sandboxes/<id>/   0700   machine.json, disk-*, console.log, vmm.log
+//   <root>/sandboxes/<id>/   0700   machine.json, console.log, vmm.log
+//                                   disk-*        its disk's layers
+//                                   memory.empty  what a booted machine's RAM maps
+//                                   memory.map, memory-*   what a restored one's maps
 //   <runtime>/sb/<id>/       0700   sockets
 #pragma once
 
@@ -10,7 +13,10 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "disk/backend.h"
+#include "disk/layers.h"
+#include "memory/image.h"
 #include "os/paths.h"
+#include "snapshot/manifest.h"
 
 namespace wrenn::sandbox {
 
@@ -27,9 +33,22 @@ class SandboxFiles {
 
   // Makes both folders.
   Status MakeFolders();
-  Result<disk::Layer> MakeDisk(const std::string& base, uint64_t size_bytes);
-  // What MakeDisk() made, found by its name. kNotFound when there is none.
-  Result<disk::Layer> Disk() const;
+
+  // For a machine that boots: a disk over `base`, and memory that is all zeros.
+  Result<disk::Layers> MakeDisk(const std::string& base, uint64_t size_bytes);
+  Status MakeMemory(int memory_mb);
+  // The disk of a snapshot, linked into this folder, with a layer of its own on top. 0: as large.
+  // kDataLoss when its layers are not a chain over its image: a VMM wrote them, and may have been
+  // made to write anything.
+  Result<disk::Layers> TakeDisk(const std::string& snapshot, const snapshot::Manifest& manifest,
+                                uint64_t size_bytes);
+  // The memory of a snapshot, linked likewise.
+  Result<memory::Image> TakeMemory(const std::string& snapshot);
+
+  // The file that the machine's RAM maps; "" when there is none.
+  std::string MemoryBase() const;
+  // What RAM was when the machine was started.
+  Result<memory::Image> MemoryImage() const { return memory::Load(folder_); }
 
   // machine.json: what of the host's this sandbox uses, for a server that has lost its record.
   Status WriteMachine(const json::object& machine);
@@ -39,14 +58,20 @@ class SandboxFiles {
   // The last `limit` bytes that the guest wrote to its console; "" when there are none.
   Result<std::string> ConsoleTail(size_t limit) const;
 
-  // Removes sockets and disk; the console stays.
+  // Removes sockets, disk and memory; the console stays.
   Status RemoveAllButLogs();
   Status RemoveAll();
 
  private:
+  os::Paths paths_;
   std::string folder_;
   std::string runtime_;
   std::unique_ptr<disk::Backend> backend_;
 };
+
+// A disk in a record: {"layers":[names, top first]}.
+json::object DiskJson(const disk::Layers& layers);
+// kDataLoss for what is none.
+Result<disk::Layers> ParseDisk(const json::object& disk);
 
 }  // namespace wrenn::sandbox

@@ -1,5 +1,6 @@
-// How a sandbox comes up: from a template, or again after the server's restart.
+// How a sandbox comes up: booted from a template, or restored from a snapshot.
 #include "base/id.h"
+#include "memory/fill.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
 #include "wire/agent_api.h"
@@ -14,10 +15,6 @@ using store::SandboxState;
 constexpr size_t kConsoleTail = 2000;
 // How long after its channel has broken a machine's end may be noticed.
 constexpr milliseconds kExitLag{2'000};
-
-Amount AmountOf(const store::SandboxRecord& record) {
-  return {1, record.vcpus, record.memory_mb, record.disk_mb};
-}
 
 wire::InitRequest MakeInitRequest(const store::SandboxRecord& record) {
   wire::InitRequest request;
@@ -53,12 +50,13 @@ Code CodeForCaller(Code code) {
 
 }  // namespace
 
-Result<store::SandboxRecord> Sandbox::Start(const template_::Resolved& from,
-                                            Reservation reservation) {
+Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation reservation) {
   Phases phases;
   reservation_ = std::move(reservation);
   store::SandboxRecord next = record();
-  const Change intent{SandboxState::kStarting, "from template '" + next.template_name + "'",
+  next.origin = source.origin;
+  const Change intent{SandboxState::kStarting,
+                      fmt::format("from template '{}': {}", next.template_name, source.origin),
                       "create", "intent"};
   Status begun = Fail(Code::kUnavailable, "the server is shutting down");
   if (!services_.closing) begun = services_.store.AddSandbox(next, MakeEvent(intent));
@@ -77,7 +75,7 @@ Result<store::SandboxRecord> Sandbox::Start(const template_::Resolved& from,
   }
   phases.Mark("record");
 
-  Status up = BringUp(from, phases);
+  Status up = BringUp(source, phases);
   json::object times = phases.Finish();
   if (up) {
     next = record();
@@ -97,7 +95,15 @@ Result<store::SandboxRecord> Sandbox::Start(const template_::Resolved& from,
   return next;
 }
 
-Status Sandbox::BringUp(const template_::Resolved& from, Phases& phases) {
+Status Sandbox::BringUp(const Source& source, Phases& phases) {
+  RETURN_IF_ERROR(files_.MakeFolders());
+  const Deadline deadline = Deadline::After(services_.config.boot_limit);
+  RETURN_IF_ERROR(source.manifest && !source.cold ? Restore(source, deadline, phases)
+                                                  : Boot(source, deadline, phases));
+  return PrepareAgent(deadline, phases);
+}
+
+Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   const store::SandboxRecord planned = record();
   // Only now that the record names them are image and kernel safe from removal: look again.
   const auto still = services_.catalogue.Find(tenant_, planned.template_name);
@@ -105,42 +111,82 @@ Status Sandbox::BringUp(const template_::Resolved& from, Phases& phases) {
     return Fail(Code::kAborted, "template '{}' has been changed meanwhile: try again",
                 planned.template_name);
   }
-  RETURN_IF_ERROR(files_.MakeFolders());
-  ASSIGN_OR_RETURN([[maybe_unused]] const disk::Layer disk,
-                   files_.MakeDisk(from.image, static_cast<uint64_t>(planned.disk_mb) << 20));
+  const uint64_t disk_bytes = static_cast<uint64_t>(planned.disk_mb) << 20;
+  ASSIGN_OR_RETURN(const disk::Layers disk,
+                   source.cold ? files_.TakeDisk(source.snapshot, *source.manifest, disk_bytes)
+                               : files_.MakeDisk(source.boot.image, disk_bytes));
+  RETURN_IF_ERROR(files_.MakeMemory(planned.memory_mb));
+  NoteDisk(disk);
   phases.Mark("disk");
 
-  vmm::MachineConfig config = Configuration();
-  config.kernel = from.vmlinux;
-  config.initramfs = from.initramfs;
-  const Deadline deadline = Deadline::After(services_.config.boot_limit);
+  ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
+  config.kernel = source.boot.vmlinux;
+  config.initramfs = source.boot.initramfs;
   ASSIGN_OR_RETURN(auto machine, services_.engine.Boot(config, deadline));
-  TakeMachine(std::move(machine));
-  {
-    // An engine may find out what the host can do with its first machine.
-    const vmm::EngineInfo& info = services_.engine.info();
-    std::lock_guard lock(mutex_);
-    record_.engine = info.name + "/" + info.acceleration;
-  }
+  TakeMachine(std::move(machine), "");
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
   phases.Mark("vmm");
-  return PrepareAgent(deadline, phases);
+  if (source.warm.empty()) return {};
+  RETURN_IF_ERROR(WaitForAgent(deadline, phases));
+  KeepWarm(source.warm, phases);
+  return {};
 }
 
-Status Sandbox::PrepareAgent(Deadline deadline, Phases& phases) {
-  std::shared_ptr<agent::Client> client;
+Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases) {
+  ASSIGN_OR_RETURN(const disk::Layers disk, files_.TakeDisk(source.snapshot, *source.manifest, 0));
+  NoteDisk(disk);
+  ASSIGN_OR_RETURN(const memory::Image image, files_.TakeMemory(source.snapshot));
+  phases.Mark("disk");
+
+  ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
+  RETURN_IF_ERROR(services_.engine.CheckFingerprint(config, source.manifest->fingerprint));
+  const std::string state = source.snapshot + snapshot::kStateFile;
+  ASSIGN_OR_RETURN(auto machine, services_.engine.Restore(config, state, deadline));
+  TakeMachine(std::move(machine), source.manifest->agent_token);
+  RETURN_IF_ERROR(files_.WriteMachine(record().machine));
+  phases.Mark("vmm");
+
+  const std::shared_ptr<vmm::Machine> restored = Machine();
+  ASSIGN_OR_RETURN(const memory::ProcessMemory memory, restored->Memory());
+  ASSIGN_OR_RETURN(const uint64_t filled, memory::Fill(image, files_.folder(), memory));
+  phases.Note("filled_bytes", json::value(filled));
+  phases.Mark("memory");
+  RETURN_IF_ERROR(restored->Continue(deadline));
+  return {};
+}
+
+void Sandbox::NoteDisk(const disk::Layers& layers) {
+  std::lock_guard lock(mutex_);
+  record_.disk = DiskJson(layers);
+}
+
+std::shared_ptr<vmm::Machine> Sandbox::Machine() const {
+  std::lock_guard lock(mutex_);
+  return machine_;
+}
+
+std::shared_ptr<agent::Client> Sandbox::Agent() const {
+  std::lock_guard lock(mutex_);
+  return client_;
+}
+
+// The first stream is made when the agent runs; until then this waits.
+Status Sandbox::WaitForAgent(Deadline deadline, Phases& phases) {
   {
     std::lock_guard lock(mutex_);
     if (interrupted_) return Fail(Code::kAborted, "interrupted");
-    client = client_;
   }
-  // The first stream is made when the agent runs; until then this waits.
   ASSIGN_OR_RETURN(
       const UniqueFd first,
-      client->channel().Connect(wire::kAgentPort, agent::Lane::kInteractive, deadline));
+      Agent()->channel().Connect(wire::kAgentPort, agent::Lane::kInteractive, deadline));
   phases.Mark("agent");
+  return {};
+}
+
+Status Sandbox::PrepareAgent(Deadline deadline, Phases& phases) {
+  RETURN_IF_ERROR(WaitForAgent(deadline, phases));
   // The clock in it is read here, not before the wait.
-  ASSIGN_OR_RETURN(const wire::InitReply reply, client->Init(MakeInitRequest(record()), deadline));
+  ASSIGN_OR_RETURN(const wire::InitReply reply, Agent()->Init(MakeInitRequest(record()), deadline));
   phases.Mark("init");
   phases.Note("agent_version", json::value(reply.version));
   return {};
@@ -148,18 +194,18 @@ Status Sandbox::PrepareAgent(Deadline deadline, Phases& phases) {
 
 // Also for a machine that has ended already: then the exit is handled as soon as the executor is
 // free.
-void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine) {
+void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine, const std::string& token) {
   std::shared_ptr<vmm::Machine> shared = std::move(machine);
   auto channel = shared->channel();
   auto signal = std::make_shared<ExitSignal>();
   {
+    // An engine may find out what the host can do with its first machine.
+    const vmm::EngineInfo& info = services_.engine.info();
     std::lock_guard lock(mutex_);
+    record_.engine = info.name + "/" + info.acceleration;
     record_.machine = shared->Record();
     machine_ = shared;
-    // Without token until Init() has set it: a new guest has none, and for an adopted one see
-    // Adopt().
-    client_ = std::make_shared<agent::Client>(
-        channel, record_.state == SandboxState::kRunning ? record_.agent_token : "");
+    client_ = std::make_shared<agent::Client>(channel, token);
     exit_ = signal;
     orphan_ = false;
   }
@@ -174,21 +220,25 @@ void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine) {
   });
 }
 
-vmm::MachineConfig Sandbox::Configuration() const {
-  const store::SandboxRecord now = record();
+vmm::MachineConfig Sandbox::Place() const {
   vmm::MachineConfig config;
   config.id = id_;
   config.directory = files_.folder();
   config.runtime_directory = files_.runtime();
+  return config;
+}
+
+Result<vmm::MachineConfig> Sandbox::Configuration() const {
+  const store::SandboxRecord now = record();
+  vmm::MachineConfig config = Place();
   config.vcpus = now.vcpus;
   config.memory_mb = now.memory_mb;
-  // None where a machine is ended whose disk is gone.
-  if (const auto disk = files_.Disk()) {
-    config.disk = files_.folder() + "/" + disk->name;
-    config.disk_format =
-        disk->format == disk::Format::kQcow2 ? vmm::DiskFormat::kQcow2 : vmm::DiskFormat::kRaw;
-  }
+  config.memory = files_.MemoryBase();
   config.user_network = now.egress;
+  ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(now.disk));
+  config.disk = files_.folder() + "/" + layers.front().name;
+  config.disk_format = layers.front().format == disk::Format::kQcow2 ? vmm::DiskFormat::kQcow2
+                                                                     : vmm::DiskFormat::kRaw;
   return config;
 }
 
@@ -241,69 +291,10 @@ Error Sandbox::UndoStart(const Error& why, Phases& phases) {
                       CleanTail(undone.error().WithContext(error.message).message, kConsoleTail),
                       "create", "failed"});
     phases.Note("undo_error", json::value(CleanTail(undone.error().ToString(), kConsoleTail)));
+    if (!IsLive()) services_.forget(id_);
   }
   services_.Tell(Severity::kWarning, id_, error.message, phases.Finish());
   return error;
-}
-
-Status Sandbox::Adopt() {
-  auto machine = services_.engine.Adopt(Configuration(), record().machine);
-  if (!machine && machine.error().code == Code::kNotFound) {
-    return Fail(Error{Code::kNotFound, "the machine ended while the server was away",
-                      machine.error().ToString()});
-  }
-  if (!machine) return Fail(machine.error().WithContext("the machine could not be adopted"));
-  TakeMachine(std::move(*machine));
-  std::shared_ptr<agent::Client> client;
-  {
-    std::lock_guard lock(mutex_);
-    client = client_;
-  }
-  if (auto health = client->Health(Deadline::After(services_.config.adopt_limit)); !health) {
-    return Fail(health.error().WithContext("the guest did not answer after the server's restart"));
-  }
-  return {};
-}
-
-void Sandbox::Recover() {
-  const store::SandboxRecord found = record();
-  {
-    // An ended one that has a machine is one that could not be ended.
-    std::lock_guard lock(mutex_);
-    orphan_ = !store::IsEnded(found.state) || !found.machine.empty();
-  }
-  if (!HoldsMachine()) return;
-  Phases phases;
-  if (found.state == SandboxState::kRunning) {
-    reservation_ = services_.admission.Take(AmountOf(found));
-    const Status adopted = Adopt();
-    phases.Mark("adopt");
-    if (adopted) {
-      activity_.Touch();
-      const auto event = MakeEvent({SandboxState::kRunning, "", "adopt", "done", phases.Finish()});
-      (void)services_.store.AddEvent(event);  // it runs, whether the line could be written or not
-      services_.Tell(Severity::kInfo, id_, "adopted", event.details);
-      return;
-    }
-    const std::string reason = CleanTail(adopted.error().message, kConsoleTail);
-    phases.Note("error", json::value(CleanTail(adopted.error().ToString(), kConsoleTail)));
-    SetClosing(true);
-    const Status torn = TearDown(Leave::kLogs);
-    (void)RecordEnd({SandboxState::kError, reason, "adopt", "failed", phases.Finish()}, torn);
-  } else if (found.state == SandboxState::kStarting) {
-    const Status torn = TearDown(Leave::kLogs);
-    (void)RecordEnd({SandboxState::kError, "the server ended while the sandbox was starting",
-                     "create", "failed"},
-                    torn);
-  } else if (found.state == SandboxState::kStopping && found.reason == kRemovedReason) {
-    (void)Destroy();
-  } else if (found.state == SandboxState::kStopping) {
-    const Status torn = TearDown(Leave::kLogs);
-    (void)RecordEnd({SandboxState::kStopped, found.reason, "stop", "done"}, torn);
-  } else {
-    const Status torn = TearDown(Leave::kLogs);
-    (void)RecordEnd({found.state, found.reason, "stop", "done"}, torn);
-  }
 }
 
 }  // namespace wrenn::sandbox

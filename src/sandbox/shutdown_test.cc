@@ -16,7 +16,7 @@ class ShutdownTest : public ManagerFixture {
 
 TEST_F(ShutdownTest, LeavesThemRunning) {
   const std::string id = Create();
-  manager_->Shutdown(false, Deadline::After(seconds(10)));
+  manager_->Shutdown(AtShutdown::kKeep, Deadline::After(seconds(10)));
   EXPECT_EQ(engine_->alive(), 1);
   EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
   EXPECT_EQ(manager_->Create(kTenant, {}).error().code, Code::kUnavailable);
@@ -31,7 +31,7 @@ TEST_F(ShutdownTest, CanStopThemInParallel) {
   std::vector<std::string> ids;
   for (int i = 0; i < 8; ++i) ids.push_back(Create());
   const auto begin = std::chrono::steady_clock::now();
-  manager_->Shutdown(true, Deadline::After(seconds(20)));
+  manager_->Shutdown(AtShutdown::kStop, Deadline::After(seconds(20)));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 6 * config_.stop_limit);
   EXPECT_EQ(engine_->alive(), 0);
   for (const auto& id : ids) {
@@ -45,7 +45,7 @@ TEST_F(ShutdownTest, KillsWhatIsTooSlow) {
   StartManager();
   engine_->Set({.ignores_shutdown = true});
   const std::string id = Create();
-  manager_->Shutdown(true, Deadline::After(milliseconds(200)));
+  manager_->Shutdown(AtShutdown::kStop, Deadline::After(milliseconds(200)));
   EXPECT_EQ(engine_->alive(), 0);
   EXPECT_EQ(Stored(id).state, SandboxState::kStopped);
 }
@@ -63,7 +63,7 @@ TEST_F(ShutdownTest, UndoesStartsInProgressAndInTheQueue) {
     });
   }
   ASSERT_TRUE(WaitFor([&] { return engine_->alive() == 1 && manager_->totals().sandboxes == 3; }));
-  manager_->Shutdown(false, Deadline::After(seconds(10)));
+  manager_->Shutdown(AtShutdown::kKeep, Deadline::After(seconds(10)));
   for (auto& creator : creators) creator.join();
   EXPECT_EQ(refused, 3);
   ExpectNothingLeft();

@@ -4,8 +4,9 @@
 
 namespace wrenn::sandbox {
 
-TimerThread::TimerThread(std::function<Deadline()> work)
-    : work_(std::move(work)), thread_([this] { Run(); }) {}
+void TimerThread::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 void TimerThread::Wake() {
   {

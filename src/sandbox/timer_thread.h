@@ -12,12 +12,13 @@ namespace wrenn::sandbox {
 
 class TimerThread {
  public:
-  // `work` does what is due and answers when it wants to be called again. The first call comes at
-  // once.
-  explicit TimerThread(std::function<Deadline()> work);
+  // `work` does what is due and answers when it wants to be called again.
+  explicit TimerThread(std::function<Deadline()> work) : work_(std::move(work)) {}
   ~TimerThread() { Stop(); }
 
-  // Calls `work` now. From any thread, also from within `work`.
+  // Begins, with a call at once.
+  void Start();
+  // Calls `work` now, if it has begun. From any thread, also from within `work`.
   void Wake();
   // Ends the thread; waits for a call in progress. Not from within `work`.
   void Stop();

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "os/paths.h"
-#include "sandbox/limits.h"
+#include "sandbox/manager.h"
 
 namespace wrenn::server {
 
@@ -20,7 +20,7 @@ struct ServerConfig {
   sandbox::Limits limits = sandbox::DefaultLimits();
   std::string disk_backend = "auto";
   std::string acceleration = "auto";
-  bool stop_sandboxes = false;  // at the server's end; else they go on and are adopted later
+  sandbox::AtShutdown at_shutdown = sandbox::AtShutdown::kKeep;
   int64_t ended_retention_hours = 24;
   std::string log_level = "info";
   std::string log_file;  // rotated; empty: stderr

@@ -51,7 +51,7 @@ max_memory_mb = 0
   EXPECT_EQ(config.port, 9000);
   EXPECT_EQ(config.paths.root, "/srv/wrenn");
   EXPECT_EQ(config.paths.runtime, "/srv/wrenn/run");
-  EXPECT_TRUE(config.stop_sandboxes);
+  EXPECT_EQ(config.at_shutdown, sandbox::AtShutdown::kStop);
   EXPECT_EQ(config.ended_retention_hours, 1);
   EXPECT_EQ(config.acceleration, "tcg");
   EXPECT_EQ(config.disk_backend, "copy");

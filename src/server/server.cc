@@ -54,6 +54,7 @@ Result<std::unique_ptr<vmm::Engine>> MakeEngine(const ServerConfig& config) {
   options.acceleration = config.acceleration;
   options.probe_cache = config.paths.root + "/kvm-probe.json";
   options.probe_directory = config.paths.runtime;
+  vmm::RemoveOldProbes(options.probe_directory);  // under the lock of the runtime folder
   return vmm::MakeQemuEngine(std::move(options));
 }
 
@@ -139,11 +140,11 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   if (!api->Drain(Deadline::After(kDrainLimit))) {
     LogWarning("requests are still in progress: ending them");
   }
-  manager->Shutdown(config.stop_sandboxes, Deadline::After(kShutdownLimit));
+  const int left = manager->Shutdown(config.at_shutdown, Deadline::After(kShutdownLimit));
   http.Stop();
-  LogInfo(config.stop_sandboxes
-              ? "ended; all sandboxes were stopped"
-              : "ended; running sandboxes go on and are adopted by the next start");
+  LogInfo(left == 0 ? std::string("ended; no sandbox runs")
+                    : fmt::format("ended; {} go on running and are adopted by the next start",
+                                  left == 1 ? "1 sandbox" : fmt::format("{} sandboxes", left)));
   return {};
 }
 

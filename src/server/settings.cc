@@ -69,8 +69,10 @@ Status SetRuntime(ServerConfig& config, const std::string& value) {
 
 Status SetOnShutdown(ServerConfig& config, const std::string& value) {
   std::string choice;
-  RETURN_IF_ERROR(SetChoice(choice, value, {"keep", "stop"}));
-  config.stop_sandboxes = choice == "stop";
+  RETURN_IF_ERROR(SetChoice(choice, value, {"keep", "pause", "stop"}));
+  config.at_shutdown = choice == "pause"  ? sandbox::AtShutdown::kPause
+                       : choice == "stop" ? sandbox::AtShutdown::kStop
+                                          : sandbox::AtShutdown::kKeep;
   return {};
 }
 
@@ -111,7 +113,7 @@ constexpr Setting kSettings[] = {
     {"runtime", "WRENN_RUNTIME", "--runtime", "FOLDER", "Where sockets are", false, SetRuntime},
     {"listen", "WRENN_LISTEN", "--listen", "ADDRESS:PORT",
      "Where the API listens (127.0.0.1:8080); port 0 takes a free one", false, SetListen},
-    {"on_shutdown", "WRENN_ON_SHUTDOWN", "--on-shutdown", "keep|stop",
+    {"on_shutdown", "WRENN_ON_SHUTDOWN", "--on-shutdown", "keep|pause|stop",
      "Whether sandboxes go on when the server ends (keep)", false, SetOnShutdown},
     {"ended_retention_hours", "WRENN_ENDED_RETENTION_HOURS", "--ended-retention-hours", "HOURS",
      "How long records and consoles of ended sandboxes are kept (24)", true, SetRetention},

@@ -60,6 +60,8 @@ class StoreCatalogue : public Catalogue {
                   users.size() == 1 ? "it" : "them");
     }
     RETURN_IF_ERROR(store_.RemoveTemplate(tenant, name));
+    // What cannot be removed now nobody names any more: the server's next start removes it.
+    if (IsId("sn", record.snapshot)) (void)os::RemoveTree(paths_.Snapshot(record.snapshot));
     auto collected = CollectGarbage(paths_, store_, lock);
     if (collected) return {};
     return Fail(

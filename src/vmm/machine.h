@@ -10,6 +10,7 @@
 #include "agent/channel.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "memory/process_memory.h"
 
 namespace wrenn::vmm {
 
@@ -24,11 +25,17 @@ struct MachineConfig {
   std::string runtime_directory;  // sockets; mode 0700, short
   int vcpus = 1;
   int memory_mb = 512;
-  std::string kernel;  // uncompressed vmlinux
+  // A file as large as RAM, whose content RAM begins with and which is never written: the machine
+  // maps it privately. Sparse and empty for a boot. Without one there can be no snapshots.
+  std::string memory;
+  std::string kernel;  // uncompressed vmlinux; to boot only, as the next
   std::string initramfs;
   std::string disk;
   DiskFormat disk_format = DiskFormat::kQcow2;
   bool user_network = false;  // egress by a user-mode network; else no network at all
+  // Ends with the thread that started it, however that ends: nothing that a later server could
+  // adopt.
+  bool passing = false;
 };
 
 // How a machine ended.
@@ -57,6 +64,25 @@ class Machine {
   virtual Status Freeze(Deadline deadline) = 0;
   virtual Status Continue(Deadline deadline) = 0;
 
+  // For snapshots. While the machine is frozen its memory, its state and its disk are of one
+  // instant.
+  //
+  // Guest RAM, as long as the machine runs. kFailedPrecondition when it was started without
+  // MachineConfig::memory.
+  virtual Result<memory::ProcessMemory> Memory() const = 0;
+  // Writes the state of processors and devices, without RAM and disk, to a new file of mode 0600
+  // (not synced). Frozen only.
+  virtual Status SaveState(const std::string& path, Deadline deadline) = 0;
+  // Makes ready to write to another layer: an empty qcow2 over the present one. Before freezing,
+  // since it takes a moment.
+  virtual Status PrepareDisk(const std::string& path, Deadline deadline) = 0;
+  // The opposite of PrepareDisk(), when it will not be switched to.
+  virtual Status DropDisk(const std::string& path, Deadline deadline) = 0;
+  // From now on the machine writes there, and never again to the layer below. Frozen only.
+  virtual Status SwitchDisk(const std::string& path, Deadline deadline) = 0;
+  // The layer that it writes to, as the VMM says; for a server that adopts it.
+  virtual Result<std::string> Disk(Deadline deadline) = 0;
+
   // Ends the VMM (SIGKILL) and waits until the process is gone. Harmless when it has ended.
   virtual Status Kill(Deadline deadline) = 0;
 
@@ -84,6 +110,18 @@ class Engine {
   // channel's first Connect() succeeds. On failure nothing is left, and the error says why (the
   // VMM's own words in its detail).
   virtual Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) = 0;
+
+  // Starts a machine from a state that Machine::SaveState() wrote; config.memory must have the
+  // content that RAM had then, but for what the caller writes through Machine::Memory(), and
+  // config.disk that of the disk. It answers when the state is loaded: the machine is frozen then.
+  // Nothing checks that the configuration fits the state, but for the fingerprint.
+  virtual Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config,
+                                                   const std::string& state, Deadline deadline) = 0;
+  // What must be the same for a state to be restored: kept with it.
+  virtual json::object Fingerprint(const MachineConfig& config) = 0;
+  // kFailedPrecondition, saying what differs, when a state with this fingerprint cannot be restored
+  // here with this configuration.
+  virtual Status CheckFingerprint(const MachineConfig& config, const json::object& kept) = 0;
 
   // Takes over a machine that an earlier server started. kNotFound when it does not run any more
   // (its pid is gone or another process has it); then nothing of it is left running.

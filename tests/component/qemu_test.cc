@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "base/io.h"
 #include "net/frame_filter.h"
@@ -38,7 +39,7 @@ TEST_F(QemuTest, RunsAGuestAndShutsItDownInOrder) {
   EXPECT_EQ(Shell("echo hello from $(nproc)"), "hello from 2\n");
   EXPECT_EQ(Shell("cat /sys/devices/system/clocksource/clocksource0/current_clocksource"),
             engine_->info().acceleration == "kvm" ? "kvm-clock\n" : "tsc\n");
-  EXPECT_THAT(Shell("hostname"), HasSubstr(config_.id));
+  EXPECT_EQ(Shell("hostname"), "sandbox\n");  // its own comes with the after-restore step
   EXPECT_GT(machine_->HostMemoryBytes(), uint64_t{32} << 20);
   EXPECT_FALSE(machine_->exit());
   EXPECT_EQ(ProcessesOfMachine(), 1);
@@ -129,7 +130,9 @@ TEST_F(QemuTest, AFailedStartSaysWhyAndLeavesNothing) {
   EXPECT_THAT(machine.error().message, HasSubstr("the VMM did not start"));
   EXPECT_THAT(machine.error().detail, HasSubstr("/nowhere/vmlinux"));
   EXPECT_EQ(ProcessesOfMachine(), 0);
-  EXPECT_TRUE(os::ListDirectory(config_.runtime_directory)->empty());
+  // None at all where it was the question of KVM that failed.
+  const auto left = os::ListDirectory(config_.runtime_directory);
+  EXPECT_TRUE(!left || left->empty());
 }
 
 TEST_F(QemuTest, HasNoNetworkUnlessAsked) {
@@ -166,6 +169,49 @@ TEST_F(QemuTest, UserNetworkDoesNotReachTheHost) {
                                         helper.at("start_time").to_number<uint64_t>());
     EXPECT_FALSE(gone);
   }
+}
+
+TEST_F(QemuTest, EndsWithItsNetworkAndSaysSo) {
+  if (auto usable = net::CheckUserNetwork(); !usable) GTEST_SKIP() << usable.error().message;
+  config_.user_network = true;
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  const json::array helpers = machine_->Record().at("helpers").as_array();
+  ASSERT_EQ(helpers.size(), 2u);
+  ::kill(static_cast<pid_t>(helpers.at(1).at("pid").to_number<int64_t>()), SIGKILL);
+  const vmm::MachineExit exit = WaitForExit();
+  EXPECT_THAT(exit.reason, HasSubstr("its network ended: killed by signal 9"));
+  EXPECT_THAT(*ReadFile(config_.directory + "/vmm.log"), HasSubstr("its network ended"));
+  EXPECT_EQ(ProcessesOfMachine(), 0);
+}
+
+TEST_F(QemuTest, EndsWhenItsNetworkEndedWhileNobodyWatched) {
+  if (auto usable = net::CheckUserNetwork(); !usable) GTEST_SKIP() << usable.error().message;
+  config_.user_network = true;
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  const json::object record = machine_->Record();
+  const json::array& helpers = record.at("helpers").as_array();
+  machine_.reset();
+  ::kill(static_cast<pid_t>(helpers.at(0).at("pid").to_number<int64_t>()), SIGKILL);
+  ::waitpid(static_cast<pid_t>(helpers.at(0).at("pid").to_number<int64_t>()), nullptr, 0);
+  auto adopted = engine_->Adopt(config_, record);
+  ASSERT_TRUE(adopted) << adopted.error().ToString();
+  machine_ = std::move(*adopted);
+  EXPECT_THAT(WaitForExit().reason, HasSubstr("its network ended: while no server watched it"));
+}
+
+// The record was never written: only name and folder tell whose a VMM is.
+TEST_F(QemuTest, ReapsItsUnrecordedVmmAndNotAnothersOfTheName) {
+  ASSERT_NO_FATAL_FAILURE(Boot());
+  vmm::MachineConfig another = config_;
+  another.directory = config_.directory + "-of-another-root";
+  another.runtime_directory = another.directory;
+  ASSERT_TRUE(engine_->Reap(another, {}));
+  EXPECT_FALSE(machine_->exit());
+  EXPECT_EQ(ProcessesOfMachine(), 1);
+  ASSERT_TRUE(engine_->Reap(config_, {}));
+  (void)WaitForExit();
+  EXPECT_TRUE(machine_->exit());
+  EXPECT_EQ(ProcessesOfMachine(), 0);
 }
 
 // On every machine: the probe comes to an answer, keeps it and leaves nothing else.

@@ -15,16 +15,21 @@ std::string SocketChardev(const char* id, int fd) {
   return fmt::format("socket,id={},fd={},server=on,wait=off", id, fd);
 }
 
-// JSON, since in the older comma-separated form a ',' in a path would end it.
-std::string DiskNode(const MachineConfig& config) {
-  const bool qcow2 = config.disk_format == DiskFormat::kQcow2;
-  const json::object node{
-      {"driver", qcow2 ? "qcow2" : "raw"},
-      {"node-name", "disk0"},
-      {"discard", "unmap"},
-      {"file", json::object{{"driver", "file"}, {"filename", config.disk}, {"discard", "unmap"}}},
-  };
-  return json::serialize(node);
+// Guest RAM. Private to the machine, so that its base can be anybody's.
+std::string MemoryBackend(const MachineConfig& config, bool readonly) {
+  if (config.memory.empty()) {
+    return fmt::format("memory-backend-memfd,id=mem,size={}M,share=on", config.memory_mb);
+  }
+  json::object object{{"qom-type", "memory-backend-file"},
+                      {"id", "mem"},
+                      {"size", int64_t{config.memory_mb} << 20},
+                      {"mem-path", config.memory},
+                      {"share", false}};
+  if (readonly) {
+    object["readonly"] = true;
+    object["rom"] = "off";
+  }
+  return json::serialize(object);
 }
 
 std::string NetworkBackend() {
@@ -47,10 +52,12 @@ void AppendDevices(std::vector<std::string>& argv, const MachineConfig& config) 
                               kAgentPortName[lane])});
   }
   if (!config.disk.empty()) {
-    // When the host's disk is full the machine stops instead of the guest getting errors that would
-    // ruin its file system; its watcher then ends it with that reason.
-    Append(argv, {"-blockdev", DiskNode(config), "-device",
-                  "virtio-blk-device,id=blk0,drive=disk0,werror=enospc,rerror=report"});
+    // When the host's disk is full or fails the machine stops instead of the guest getting errors
+    // that would ruin its file system; its watcher then ends it with that reason.
+    const json::object node = DiskNode(config.disk, config.disk_format, false);
+    Append(argv, {"-blockdev", json::serialize(node), "-device",
+                  fmt::format("virtio-blk-device,id=blk0,drive={},werror=stop,rerror=report",
+                              DiskNodeName(config.disk))});
   }
   Append(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-device,rng=rng0"});
   if (config.user_network) {
@@ -60,6 +67,23 @@ void AppendDevices(std::vector<std::string>& argv, const MachineConfig& config) 
 }
 
 }  // namespace
+
+std::string DiskNodeName(const std::string& path) {
+  const std::string file = path.substr(path.rfind('/') + 1);
+  return file.substr(0, file.find('.'));
+}
+
+// JSON, since in the older comma-separated form a ',' in a path would end it.
+json::object DiskNode(const std::string& path, DiskFormat format, bool alone) {
+  json::object node{
+      {"driver", format == DiskFormat::kQcow2 ? "qcow2" : "raw"},
+      {"node-name", DiskNodeName(path)},
+      {"discard", "unmap"},
+      {"file", json::object{{"driver", "file"}, {"filename", path}, {"discard", "unmap"}}},
+  };
+  if (alone) node["backing"] = nullptr;
+  return node;
+}
 
 std::string MachineName(const std::string& id) { return "wrenn-" + id; }
 
@@ -73,15 +97,17 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
     line += fmt::format(" tsc_early_khz={} no_timer_check tsc=reliable", facts.tsc_khz);
   }
   if (!config.disk.empty()) line += " root=/dev/vda rw";
-  line += " wrenn.hostname=" + config.id;
+  // Not the id: a snapshot of this machine may become many sandboxes. The agent sets their names.
+  line += " wrenn.hostname=sandbox";
   if (config.user_network) {
-    line += fmt::format(" ip={}::{}:{}:{}:eth0:off wrenn.dns={}", net::kGuestAddress,
-                        net::kGuestGateway, net::kGuestNetmask, config.id, net::kGuestGateway);
+    line += fmt::format(" ip={}::{}:{}:sandbox:eth0:off wrenn.dns={}", net::kGuestAddress,
+                        net::kGuestGateway, net::kGuestNetmask, net::kGuestGateway);
   }
   return line;
 }
 
-std::vector<std::string> QemuCommandLine(const MachineConfig& config, const HostFacts& facts) {
+std::vector<std::string> QemuCommandLine(const MachineConfig& config, const HostFacts& facts,
+                                         Start start) {
   std::vector<std::string> argv{facts.binary, "-name", MachineName(config.id)};
   // acpi=on: Debian's kernels ignore virtio-mmio devices on the command line. rtc=off: the agent
   // sets the clock. The serial port stays, or a boot that fails would do so without a word.
@@ -90,17 +116,21 @@ std::vector<std::string> QemuCommandLine(const MachineConfig& config, const Host
   // The default translation cache can grow to 1 GiB per machine.
   Append(argv, {"-accel", facts.kvm ? "kvm" : "tcg,thread=multi,tb-size=32"});
   Append(argv, {"-cpu", facts.kvm ? "host" : "max", "-smp", std::to_string(config.vcpus)});
-  // A shared memory object of its own: nothing on disk, and no huge pages that an idle guest would
-  // hold.
   Append(argv, {"-m", fmt::format("{}M", config.memory_mb), "-object",
-                fmt::format("memory-backend-memfd,id=mem,size={}M,share=on", config.memory_mb)});
+                MemoryBackend(config, facts.readonly_memory)});
   Append(argv, {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"});
   Append(argv,
          {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
   Append(argv, {"-global", "virtio-mmio.force-legacy=false"});
   Append(argv, {"-chardev", SocketChardev("qmp", kQmpFd), "-mon", "chardev=qmp,mode=control"});
-  Append(argv, {"-kernel", config.kernel, "-initrd", config.initramfs, "-append",
-                KernelCommandLine(config, facts)});
+  if (start == Start::kBoot) {
+    Append(argv, {"-kernel", config.kernel, "-initrd", config.initramfs, "-append",
+                  KernelCommandLine(config, facts)});
+  } else {
+    // The state is a migration stream without RAM and without the section that names the machine.
+    // -S, or the guest would run as soon as it is loaded.
+    Append(argv, {"-S", "-incoming", "defer", "-global", "migration.send-configuration=off"});
+  }
   AppendDevices(argv, config);
   return argv;
 }

@@ -97,6 +97,52 @@ TEST(QemuCommandLineTest, DiskPathsNeedNoEscaping) {
   EXPECT_THAT(After(argv, "-append"), Not(HasSubstr("root=")));
 }
 
+TEST(QemuCommandLineTest, MemoryIsAPrivateMappingOfItsBase) {
+  MachineConfig config = Config();
+  config.memory = "/data/a,b/memory.empty";
+  HostFacts facts = Emulated();
+  const auto backend = [&]() -> json::object {
+    const auto argv = QemuCommandLine(config, facts);
+    for (size_t i = 0; i + 1 < argv.size(); ++i) {
+      if (argv[i] != "-object" || argv[i + 1].front() != '{') continue;
+      if (auto object = ParseJsonObject(argv[i + 1])) return *object;
+    }
+    return {};
+  };
+  json::object expected{{"qom-type", "memory-backend-file"},
+                        {"id", "mem"},
+                        {"size", int64_t{512} << 20},
+                        {"mem-path", "/data/a,b/memory.empty"},
+                        {"share", false}};
+  EXPECT_EQ(backend(), expected);
+  // Newer ones need not be able to write to the file.
+  facts.readonly_memory = true;
+  expected["readonly"] = true;
+  expected["rom"] = "off";
+  EXPECT_EQ(backend(), expected);
+}
+
+TEST(QemuCommandLineTest, ARestoredMachineWaitsForItsState) {
+  const auto argv = QemuCommandLine(Config(), Emulated(), Start::kRestore);
+  EXPECT_THAT(argv, Contains("-S"));
+  EXPECT_EQ(After(argv, "-incoming"), "defer");
+  EXPECT_TRUE(HasPair(argv, "-global", "migration.send-configuration=off"));
+  for (const char* option : {"-kernel", "-initrd", "-append"}) {
+    EXPECT_THAT(argv, Not(Contains(option)));
+  }
+}
+
+TEST(QemuCommandLineTest, DiskNodesAreNamedAfterTheirFiles) {
+  MachineConfig config = Config();
+  config.disk = "/data/disk-0123456789abcdefghij.qcow2";
+  const auto argv = QemuCommandLine(config, Emulated());
+  EXPECT_EQ(ParseJsonObject(After(argv, "-blockdev"))->at("node-name").as_string(),
+            "disk-0123456789abcdefghij");
+  EXPECT_TRUE(HasPair(argv, "-device",
+                      "virtio-blk-device,id=blk0,drive=disk-0123456789abcdefghij,werror=stop,"
+                      "rerror=report"));
+}
+
 TEST(QemuCommandLineTest, Kvm) {
   HostFacts facts = Emulated();
   facts.kvm = true;
@@ -115,14 +161,14 @@ TEST(QemuCommandLineTest, UserNetwork) {
   EXPECT_EQ(netdev->at("type").as_string(), "stream");
   EXPECT_EQ(netdev->at("addr").at("str").as_string(), "7");
   EXPECT_THAT(After(argv, "-append"),
-              HasSubstr(" ip=192.0.0.2::192.0.0.1:255.255.255.248:sb-abc:eth0:off "
+              HasSubstr(" ip=192.0.0.2::192.0.0.1:255.255.255.248:sandbox:eth0:off "
                         "wrenn.dns=192.0.0.1"));
 }
 
 TEST(KernelCommandLineTest, EmulationGivesTheClock) {
   EXPECT_EQ(KernelCommandLine(Config(), Emulated()),
             "console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz=2596132 no_timer_check "
-            "tsc=reliable root=/dev/vda rw wrenn.hostname=sb-abc");
+            "tsc=reliable root=/dev/vda rw wrenn.hostname=sandbox");
   HostFacts facts = Emulated();
   facts.kernel_log = true;
   EXPECT_THAT(KernelCommandLine(Config(), facts), HasSubstr(" loglevel=7 "));

@@ -1,5 +1,9 @@
 #include "vmm/qemu/engine.h"
 
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -10,6 +14,7 @@
 #include "os/command.h"
 #include "os/files.h"
 #include "os/process_info.h"
+#include "vmm/qemu/fingerprint.h"
 #include "vmm/qemu/kvm_probe.h"
 #include "vmm/qemu/launch.h"
 #include "vmm/qemu/tsc.h"
@@ -24,7 +29,8 @@ constexpr const char* kEmulationWarning =
     "boundary";
 
 struct Version {
-  std::string text;  // "7.2.22"
+  std::string build;  // the whole line
+  std::string text;   // "7.2.22"
   int major = 0;
   int minor = 0;
 };
@@ -36,6 +42,7 @@ Result<Version> ParseVersion(const std::string& output) {
   Version version;
   if (begin != std::string::npos) {
     const std::string rest = output.substr(begin + kBefore.size());
+    version.build = output.substr(0, output.find('\n'));
     version.text = rest.substr(0, rest.find_first_not_of("0123456789."));
   }
   if (std::sscanf(version.text.c_str(), "%d.%d", &version.major, &version.minor) != 2) {
@@ -64,15 +71,17 @@ Result<Version> FindQemu(const std::string& binary) {
 
 class QemuEngine final : public Engine {
  public:
-  QemuEngine(QemuOptions options, const std::string& version) : options_(std::move(options)) {
+  QemuEngine(QemuOptions options, const Version& version)
+      : options_(std::move(options)), build_(version.build) {
     info_.name = "qemu";
-    info_.version = version;
+    info_.version = version.text;
     const Status network = net::CheckUserNetwork();
     info_.user_network = network.has_value();
     info_.user_network_explanation =
         network ? "by passt, to public IPv4 addresses" : network.error().message;
     facts_.binary = options_.binary;
     facts_.tsc_khz = HostTscKhz();
+    facts_.readonly_memory = std::pair(version.major, version.minor) >= std::pair(8, 2);
   }
 
   // Chooses the acceleration as far as it can be known without a guest.
@@ -84,17 +93,26 @@ class QemuEngine final : public Engine {
   }
 
   Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) override;
+  Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config, const std::string& state,
+                                           Deadline deadline) override;
+  json::object Fingerprint(const MachineConfig& config) override;
+  Status CheckFingerprint(const MachineConfig& config, const json::object& kept) override;
   Result<std::unique_ptr<Machine>> Adopt(const MachineConfig& config,
                                          const json::object& record) override;
   Status Reap(const MachineConfig& config, const json::object& record) override;
 
  private:
-  // Settles the question of KVM with this guest, once.
-  bool UseKvm(const std::string& kernel, const std::string& initramfs, Deadline deadline);
+  // Settles the question of KVM with this guest, once. kUnavailable when there is no answer, for a
+  // reason that may pass: then the next one asks again.
+  Status SettleKvm(const std::string& kernel, const std::string& initramfs, Deadline deadline);
   void Settle(bool kvm, const std::string& explanation);
 
+  // What is known of the host, once the question of KVM is settled.
+  HostFacts Facts() const;
+
   const QemuOptions options_;
-  HostFacts facts_;
+  const std::string build_;
+  HostFacts facts_;          // but for `kvm`
   EngineInfo info_;          // before the question of KVM is settled; never changed after Prepare()
   EngineInfo settled_info_;  // after; written once
   std::atomic<const EngineInfo*> decided_ = nullptr;
@@ -131,37 +149,75 @@ Status QemuEngine::Prepare() {
   if (!device.usable) {
     Settle(false, device.explanation);
   } else if (!options_.probe_kernel.empty()) {
-    UseKvm(options_.probe_kernel, options_.probe_initramfs, Deadline::Never());
+    RETURN_IF_ERROR(SettleKvm(options_.probe_kernel, options_.probe_initramfs, Deadline::Never()));
   } else if (const auto kept = LoadKvmVerdict(options_.probe_cache, KvmProbeKey(info_.version))) {
     Settle(kept->usable, kept->explanation);
   }
   return {};
 }
 
-bool QemuEngine::UseKvm(const std::string& kernel, const std::string& initramfs,
-                        Deadline deadline) {
+Status QemuEngine::SettleKvm(const std::string& kernel, const std::string& initramfs,
+                             Deadline deadline) {
   std::lock_guard lock(probe_mutex_);
-  if (!decided_.load(std::memory_order_acquire)) {
-    constexpr seconds kLimit(60);
-    const std::string key = KvmProbeKey(info_.version);
-    auto verdict = LoadKvmVerdict(options_.probe_cache, key);
+  if (decided_.load(std::memory_order_acquire)) return {};
+  constexpr seconds kLimit(60);
+  const std::string key = KvmProbeKey(info_.version);
+  auto verdict = LoadKvmVerdict(options_.probe_cache, key);
+  if (!verdict) {
+    verdict = ProbeKvmGuest(facts_, kernel, initramfs, options_.probe_directory,
+                            Deadline::Earlier(deadline, Deadline::After(kLimit)));
     if (!verdict) {
-      verdict = ProbeKvmGuest(facts_, kernel, initramfs, options_.probe_directory,
-                              Deadline::Earlier(deadline, Deadline::After(kLimit)));
-      // Without a kept answer the next start asks again, no more.
-      if (!options_.probe_cache.empty()) (void)SaveKvmVerdict(options_.probe_cache, key, *verdict);
+      return Fail(Error{Code::kUnavailable,
+                        "it could not be found out whether KVM runs guests here (try again): " +
+                            verdict.error().message,
+                        verdict.error().detail});
     }
-    Settle(verdict->usable, verdict->explanation);
+    if (!options_.probe_cache.empty()) {
+      if (!verdict->usable) {
+        verdict->explanation += fmt::format(
+            " (kept until the host restarts: to have it tried again remove '{}' and restart the "
+            "server)",
+            options_.probe_cache.substr(options_.probe_cache.rfind('/') + 1));
+      }
+      // Without a kept answer the next start asks again, no more.
+      (void)SaveKvmVerdict(options_.probe_cache, key, *verdict);
+    }
   }
-  return info().acceleration == "kvm";
+  Settle(verdict->usable, verdict->explanation);
+  return {};
 }
 
 Result<std::unique_ptr<Machine>> QemuEngine::Boot(const MachineConfig& config, Deadline deadline) {
   if (config.user_network) RETURN_IF_ERROR(net::CheckUserNetwork());
-  HostFacts facts = facts_;
-  facts.kvm = UseKvm(config.kernel, config.initramfs, deadline);
-  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, facts, deadline));
+  RETURN_IF_ERROR(SettleKvm(config.kernel, config.initramfs, deadline));
+  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline));
   return QemuMachine::Start(std::move(parts));
+}
+
+HostFacts QemuEngine::Facts() const {
+  HostFacts facts = facts_;
+  facts.kvm = info().acceleration == "kvm";
+  return facts;
+}
+
+Result<std::unique_ptr<Machine>> QemuEngine::Restore(const MachineConfig& config,
+                                                     const std::string& state, Deadline deadline) {
+  if (config.user_network) RETURN_IF_ERROR(net::CheckUserNetwork());
+  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, Start::kRestore));
+  ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
+  if (Status loaded = machine->LoadState(state, deadline); !loaded) {
+    (void)machine->Kill(Deadline::After(seconds(10)));
+    return Fail(std::move(loaded.error()));
+  }
+  return machine;
+}
+
+json::object QemuEngine::Fingerprint(const MachineConfig& config) {
+  return QemuFingerprint(config, Facts(), build_);
+}
+
+Status QemuEngine::CheckFingerprint(const MachineConfig& config, const json::object& kept) {
+  return CompareFingerprints(kept, Fingerprint(config));
 }
 
 bool IsVmmOf(const std::string& id, const std::vector<std::string>& arguments) {
@@ -185,31 +241,65 @@ Result<os::Process> FindVmm(const MachineConfig& config, const QemuRecord& recor
   return process;
 }
 
-// A VMM of this id that no record knows of, because its server was killed between starting it and
-// writing that down.
-Result<os::Process> FindUnrecordedVmm(const std::string& id) {
+// Whether the process was started in that folder, as SpawnQemu() does, which may be gone meanwhile.
+// kPermissionDenied for other users' processes.
+Result<bool> RunsIn(pid_t pid, const std::string& directory) {
+  const std::string link = fmt::format("/proc/{}/cwd", pid);
+  char text[PATH_MAX];
+  const ssize_t length = ::readlink(link.c_str(), text, sizeof text);
+  struct stat there{};
+  if (length < 0 || ::stat(link.c_str(), &there) < 0) {
+    return Fail(ErrnoError(fmt::format("cannot see where process {} runs", pid)));
+  }
+  if (std::string_view(text, static_cast<size_t>(length)).ends_with(" (deleted)")) return true;
+  struct stat wanted{};
+  return ::stat(directory.c_str(), &wanted) == 0 && there.st_dev == wanted.st_dev &&
+         there.st_ino == wanted.st_ino;
+}
+
+// kNotFound when the process is not a VMM of this machine, kPermissionDenied when it is another
+// user's.
+Result<os::Process> OpenIfVmm(pid_t pid, const MachineConfig& config) {
+  ASSIGN_OR_RETURN(const os::ProcessStat stat, os::ReadProcessStat(pid));
+  ASSIGN_OR_RETURN(const auto arguments, os::ReadCommandLine(pid));
+  if (!IsVmmOf(config.id, arguments)) {
+    return Fail(Code::kNotFound, "process {} is no VMM of '{}'", pid, config.id);
+  }
+  // Another server's may have the same name.
+  ASSIGN_OR_RETURN(const bool ours, RunsIn(pid, config.directory));
+  if (!ours) return Fail(Code::kNotFound, "process {} is another server's VMM", pid);
+  return os::Process::Open(pid, stat.start_time);
+}
+
+// A VMM of this machine that no record knows of, because its server was killed between starting it
+// and writing that down. Only what has ended, is another's or is another program is passed over:
+// who cannot look must not say that there is none.
+Result<os::Process> FindUnrecordedVmm(const MachineConfig& config) {
   ASSIGN_OR_RETURN(const auto names, os::ListDirectory("/proc"));
   for (const std::string& name : names) {
     pid_t pid = 0;
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
-    const auto stat = os::ReadProcessStat(pid);
-    const auto arguments = os::ReadCommandLine(pid);
-    if (!stat || !arguments) continue;  // it has ended meanwhile
-    if (!IsVmmOf(id, *arguments)) continue;
-    return os::Process::Open(pid, stat->start_time);
+    auto process = OpenIfVmm(pid, config);
+    if (process) return process;
+    const Code why = process.error().code;
+    if (why != Code::kNotFound && why != Code::kPermissionDenied) return process;
   }
-  return Fail(Code::kNotFound, "no VMM of '{}' runs", id);
+  return Fail(Code::kNotFound, "no VMM of '{}' runs", config.id);
 }
 
 // The network's processes; they have no boot id or name of their own, so only with FindVmm()'s boot
 // check.
-std::vector<os::Process> FindHelpers(const QemuRecord& record) {
+Result<std::vector<os::Process>> FindHelpers(const QemuRecord& record) {
   std::vector<os::Process> helpers;
-  if (os::BootId().value_or("") != record.boot_id) return helpers;
+  ASSIGN_OR_RETURN(const std::string boot_id, os::BootId());
+  if (boot_id != record.boot_id) return helpers;
   for (const RecordedProcess& helper : record.helpers) {
-    if (auto process = os::Process::Open(helper.pid, helper.start_time)) {
+    auto process = os::Process::Open(helper.pid, helper.start_time);
+    if (process) {
       helpers.push_back(std::move(*process));
+    } else if (process.error().code != Code::kNotFound) {
+      return Fail(std::move(process.error()));
     }
   }
   return helpers;
@@ -223,18 +313,22 @@ Result<std::unique_ptr<Machine>> QemuEngine::Adopt(const MachineConfig& config,
     if (process.error().code == Code::kNotFound) RETURN_IF_ERROR(Reap(config, object));
     return Fail(std::move(process.error()));
   }
+  // Not kNotFound, whatever failed: it does run.
+  const auto uncontrolled = [&config](const Error& why) {
+    return Error{Code::kUnavailable,
+                 fmt::format("the VMM of '{}' runs but cannot be controlled", config.id),
+                 why.ToString()};
+  };
   const Deadline deadline = Deadline::After(seconds(10));
   auto connections = ConnectVmm(config, deadline);
-  if (!connections) {
-    // Not kNotFound, whatever failed: it does run.
-    return Fail(Error{Code::kUnavailable,
-                      fmt::format("the VMM of '{}' runs but cannot be controlled", config.id),
-                      connections.error().ToString()});
-  }
+  if (!connections) return Fail(uncontrolled(connections.error()));
+  auto helpers = FindHelpers(record);
+  if (!helpers) return Fail(uncontrolled(helpers.error()));
+  const bool network_ended = helpers->size() < record.helpers.size();
   ASSIGN_OR_RETURN(auto machine,
-                   QemuMachine::Start({config, std::move(*process), FindHelpers(record),
-                                       std::move(*connections), record.kvm}));
-  RETURN_IF_ERROR(machine->Thaw(deadline));
+                   QemuMachine::Start({config, std::move(*process), std::move(*helpers),
+                                       std::move(*connections), record.kvm, network_ended}));
+  if (!network_ended) RETURN_IF_ERROR(machine->Thaw(deadline));  // else it is being ended
   return machine;
 }
 
@@ -244,13 +338,14 @@ Status QemuEngine::Reap(const MachineConfig& config, const json::object& object)
   if (!object.empty()) {
     ASSIGN_OR_RETURN(record, ParseRecord(object));
   }
-  auto process = object.empty() ? FindUnrecordedVmm(config.id) : FindVmm(config, record);
+  auto process = object.empty() ? FindUnrecordedVmm(config) : FindVmm(config, record);
   if (process) {
     RETURN_IF_ERROR(process->Kill(deadline));
   } else if (process.error().code != Code::kNotFound) {
     return Fail(std::move(process.error()));
   }
-  for (os::Process& helper : FindHelpers(record)) {
+  ASSIGN_OR_RETURN(auto helpers, FindHelpers(record));
+  for (os::Process& helper : helpers) {
     RETURN_IF_ERROR(helper.Kill(deadline));
   }
   RuntimeFiles(config.runtime_directory).Remove();
@@ -261,7 +356,7 @@ Status QemuEngine::Reap(const MachineConfig& config, const json::object& object)
 
 Result<std::unique_ptr<Engine>> MakeQemuEngine(QemuOptions options) {
   ASSIGN_OR_RETURN(const Version version, FindQemu(options.binary));
-  auto engine = std::make_unique<QemuEngine>(std::move(options), version.text);
+  auto engine = std::make_unique<QemuEngine>(std::move(options), version);
   RETURN_IF_ERROR(engine->Prepare());
   return engine;
 }

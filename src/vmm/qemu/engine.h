@@ -27,4 +27,8 @@ struct QemuOptions {
 // cannot be had.
 Result<std::unique_ptr<Engine>> MakeQemuEngine(QemuOptions options);
 
+// Removes what the probes of servers that were killed left in a QemuOptions::probe_directory. Only
+// for who knows that no other server uses it.
+void RemoveOldProbes(const std::string& directory);
+
 }  // namespace wrenn::vmm

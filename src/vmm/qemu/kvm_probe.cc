@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -15,6 +18,7 @@
 #include "base/json.h"
 #include "os/files.h"
 #include "os/process_info.h"
+#include "vmm/qemu/engine.h"
 #include "vmm/qemu/launch.h"
 
 namespace wrenn::vmm {
@@ -24,6 +28,7 @@ using std::chrono::seconds;
 
 constexpr size_t kPage = 4096;
 constexpr uint16_t kProbePort = 0x10;
+constexpr const char* kProbePrefix = "kvm";  // of its folders, "kvm.XXXXXX"
 
 KvmVerdict No(const std::string& why) { return {false, why}; }
 KvmVerdict NoErrno(const char* what) { return No(ErrnoError(what).message); }
@@ -99,21 +104,27 @@ class ProbeWatcher {
  public:
   ProbeWatcher(QemuParts& parts, Deadline deadline) : parts_(parts), deadline_(deadline) {}
 
-  KvmVerdict Run() {
+  Result<KvmVerdict> Run() {
     // A guest that says nothing for so long hangs.
     constexpr seconds kSilence(15);
     while (!HasRun()) {
+      if (deadline_.HasPassed()) {
+        return Fail(Code::kDeadlineExceeded, "the probe guest was not up in time: {}", LastWords());
+      }
       pollfd entries[] = {{parts_.vmm.console.get(), POLLIN, 0},
                           {parts_.process.pidfd(), POLLIN, 0}};
-      const Deadline silence = Deadline::Earlier(deadline_, Deadline::After(kSilence));
-      const int ready = ::poll(entries, 2, silence.PollTimeout());
-      if (ready < 0 && errno == EINTR) continue;
-      if (ready <= 0) return No("KVM is there but a guest hangs: " + LastWords());
+      const Deadline silence = Deadline::After(kSilence);
+      const int ready = ::poll(entries, 2, Deadline::Earlier(deadline_, silence).PollTimeout());
+      if (ready < 0 && errno != EINTR) return Fail(ErrnoError("poll"));
+      if (ready == 0 && silence.HasPassed()) {
+        return No("KVM is there but a guest hangs: " + LastWords());
+      }
+      if (ready <= 0) continue;
       const size_t before = text_.size();
       if (entries[0].revents != 0) Read();
       if (entries[1].revents != 0 && text_.size() == before) return Ended();
     }
-    return {true, "KVM ran a guest"};
+    return KvmVerdict{true, "KVM ran a guest"};
   }
 
  private:
@@ -135,11 +146,13 @@ class ProbeWatcher {
     }
   }
 
-  KvmVerdict Ended() {
-    const auto status = parts_.process.Wait(deadline_);
+  Result<KvmVerdict> Ended() {
+    ASSIGN_OR_RETURN(const os::ExitStatus status, parts_.process.Wait(deadline_));
+    if (status.signal == SIGKILL) {  // by somebody, e.g. the kernel for want of memory
+      return Fail(Code::kUnavailable, "the probe guest was {}", status.ToString());
+    }
     const std::string words = LastLine(ReadAvailable(parts_.vmm.stderr_pipe.get(), 16384));
-    return No(fmt::format("KVM is there but a guest ends ({}): {}",
-                          status ? status->ToString() : "unknown",
+    return No(fmt::format("KVM is there but a guest ends ({}): {}", status.ToString(),
                           words.empty() ? LastWords() : words));
   }
 
@@ -152,6 +165,17 @@ class ProbeWatcher {
   const Deadline deadline_;
   std::string text_;
 };
+
+// Whether a VMM that did not start did not for KVM's sake: then it names it, and no want of memory.
+bool RefusesKvm(const Error& error) {
+  const auto says = [&error](std::string_view word) {
+    return std::ranges::search(error.detail, word, [](char a, char b) {
+             return std::tolower(static_cast<unsigned char>(a)) == b;
+           }).begin() != error.detail.end();
+  };
+  return error.code == Code::kInternal && says("kvm") && !says("cannot allocate memory") &&
+         !says("too many open files");
+}
 
 }  // namespace
 
@@ -175,26 +199,41 @@ KvmVerdict ProbeKvmDevice() {
   return RunInstructions(kvm.get(), vm.get());
 }
 
-KvmVerdict ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
-                         const std::string& initramfs, const std::string& directory,
-                         Deadline deadline) {
-  auto folder = os::TemporaryDirectory::Make(directory, "kvm");
-  if (!folder) return No("no probe: " + folder.error().message);
+Result<KvmVerdict> ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
+                                 const std::string& initramfs, const std::string& directory,
+                                 Deadline deadline) {
+  ASSIGN_OR_RETURN(const auto folder, os::TemporaryDirectory::Make(directory, kProbePrefix));
   MachineConfig config;
   config.id = "kvm-probe";
-  config.directory = folder->path();
-  config.runtime_directory = folder->path();
+  config.directory = folder.path();
+  config.runtime_directory = folder.path();
   config.memory_mb = 256;
   config.kernel = kernel;
   config.initramfs = initramfs;
+  config.passing = true;
   HostFacts with_kvm = facts;
   with_kvm.kvm = true;
   with_kvm.kernel_log = true;
   auto parts = LaunchQemu(config, with_kvm, deadline);
-  if (!parts) return No("KVM is there but runs no guest: " + parts.error().message);
-  KvmVerdict verdict = ProbeWatcher(*parts, deadline).Run();
+  if (!parts) {
+    if (RefusesKvm(parts.error())) {
+      return No("KVM is there but runs no guest: " + parts.error().message);
+    }
+    return Fail(std::move(parts.error()));
+  }
+  auto verdict = ProbeWatcher(*parts, deadline).Run();
   (void)parts->process.Kill(Deadline::After(seconds(10)));
   return verdict;
+}
+
+void RemoveOldProbes(const std::string& directory) {
+  const auto names = os::ListDirectory(directory);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (name.starts_with(std::string(kProbePrefix) + ".")) {
+      (void)os::RemoveTree(directory + "/" + name);  // the next start tries again
+    }
+  }
 }
 
 std::string KvmProbeKey(const std::string& qemu_version) {

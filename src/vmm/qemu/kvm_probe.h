@@ -19,10 +19,11 @@ struct KvmVerdict {
 KvmVerdict ProbeKvmDevice();
 
 // The real part: boots this kernel with -accel kvm until its first process runs. `directory` must
-// exist, be short enough for socket paths, and gets nothing that stays.
-KvmVerdict ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
-                         const std::string& initramfs, const std::string& directory,
-                         Deadline deadline);
+// exist, be short enough for socket paths, and gets nothing that stays. An answer is only what a
+// guest did, or KVM's refusal to run one; a want of disk, memory or time is an error.
+Result<KvmVerdict> ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
+                                 const std::string& initramfs, const std::string& directory,
+                                 Deadline deadline);
 
 // What an answer depends on: kernel, QEMU, processor and this boot of the host.
 std::string KvmProbeKey(const std::string& qemu_version);

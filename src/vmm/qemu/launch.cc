@@ -18,15 +18,16 @@ void PreferForOutOfMemory(pid_t pid) {
   if (fd) (void)WriteAll(fd.get(), "300", Deadline::Never());
 }
 
-Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& facts,
+Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& facts, Start start,
                               const VmmEnds& ends, int network) {
   os::SpawnOptions options;
-  options.argv = QemuCommandLine(config, facts);
+  options.argv = QemuCommandLine(config, facts, start);
   options.directory = config.directory;
   options.stderr_fd = ends.stderr_pipe.get();
   options.pass_fds = {ends.qmp.get(), ends.console.get(), ends.agent[0].get(), ends.agent[1].get()};
   if (network >= 0) options.pass_fds.push_back(network);
   options.no_new_privileges = true;
+  options.die_with_parent = config.passing;
   options.umask = 077;
   options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 1024}};
   ASSIGN_OR_RETURN(os::Process process, os::Process::Spawn(options));
@@ -80,8 +81,8 @@ Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline
                         std::move(console_log), std::move(vmm_log)};
 }
 
-Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts,
-                             Deadline deadline) {
+Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts, Deadline deadline,
+                             Start start) {
   const RuntimeFiles files(config.runtime_directory);
   Revert revert;
   revert.Add([&] { files.Remove(); });
@@ -99,7 +100,7 @@ Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts
     for (os::Process& helper : helpers) (void)helper.Kill(Deadline::After(seconds(5)));
   });
 
-  ASSIGN_OR_RETURN(os::Process process, SpawnQemu(config, facts, ends, network.get()));
+  ASSIGN_OR_RETURN(os::Process process, SpawnQemu(config, facts, start, ends, network.get()));
   // From here on these ends are the VMM's alone: when it ends, ours of the connections notice.
   ends = VmmEnds();
   network.Reset();

@@ -10,8 +10,8 @@ namespace wrenn::vmm {
 
 // Starts the VMM and, with user_network, what carries its network. On failure nothing is left and
 // the VMM's own words are in the error's detail.
-Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts,
-                             Deadline deadline);
+Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts, Deadline deadline,
+                             Start start = Start::kBoot);
 
 // Connects to what a running VMM offers to a server: its control, console and stderr.
 Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline);

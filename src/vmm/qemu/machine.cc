@@ -111,6 +111,10 @@ QemuMachine::~QemuMachine() {
 }
 
 void QemuMachine::Watch() {
+  if (parts_.network_ended) {
+    evidence_.network_end = "while no server watched it";
+    EndForNetwork();
+  }
   WakeBudget budget;
   while (WatchOnce(!budget.Take())) {
   }
@@ -119,22 +123,59 @@ void QemuMachine::Watch() {
 bool QemuMachine::WatchOnce(bool quiet) {
   // poll() ignores entries below 0. When the budget is spent, only what ends matters for a while.
   const auto unless_quiet = [quiet](int fd) { return quiet ? -1 : fd; };
-  pollfd entries[] = {{stop_.get(), POLLIN, 0},
-                      {parts_.process.pidfd(), POLLIN, 0},
-                      {qmp_open_ ? unless_quiet(parts_.vmm.qmp->fd()) : -1, POLLIN, 0},
-                      {unless_quiet(parts_.vmm.console.get()), POLLIN, 0},
-                      {unless_quiet(parts_.vmm.stderr_pipe.get()), POLLIN, 0}};
+  std::vector<pollfd> entries = {{stop_.get(), POLLIN, 0},
+                                 {parts_.process.pidfd(), POLLIN, 0},
+                                 {qmp_open_ ? unless_quiet(parts_.vmm.qmp->fd()) : -1, POLLIN, 0},
+                                 {unless_quiet(parts_.vmm.console.get()), POLLIN, 0},
+                                 {unless_quiet(parts_.vmm.stderr_pipe.get()), POLLIN, 0}};
+  const size_t first_helper = entries.size();
+  if (evidence_.network_end.empty()) {
+    for (const os::Process& helper : parts_.helpers) entries.push_back({helper.pidfd(), POLLIN, 0});
+  }
   constexpr int kQuietMs = 20;
-  if (::poll(entries, std::size(entries), quiet ? kQuietMs : -1) <= 0) return true;
+  if (::poll(entries.data(), entries.size(), quiet ? kQuietMs : -1) <= 0) return true;
   if (entries[0].revents != 0) return false;
   if (entries[2].revents != 0) {
     qmp_open_ = parts_.vmm.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
   }
   if (entries[3].revents != 0) ReadConsole();
   if (entries[4].revents != 0) ReadStderr();
-  if (entries[1].revents == 0) return true;
+  if (entries[1].revents == 0) {
+    const auto ended = [](const pollfd& entry) { return entry.revents != 0; };
+    if (std::any_of(entries.begin() + static_cast<ptrdiff_t>(first_helper), entries.end(), ended)) {
+      EndWithNetwork();
+    }
+    return true;
+  }
   Finish();
   return false;
+}
+
+void QemuMachine::EndWithNetwork() {
+  // The network's processes end when the VMM does, and may be seen to a moment before it.
+  constexpr milliseconds kMoment{1000};
+  if (WaitReady(parts_.process.pidfd(), POLLIN, Deadline::After(kMoment))) return;
+  {
+    // One of them takes the other along: the one that did not end well is the reason.
+    std::lock_guard lock(mutex_);
+    std::erase_if(parts_.helpers, [this](os::Process& helper) {
+      const auto status = helper.Wait(Deadline::After(milliseconds(0)));
+      if (!status) return false;
+      if (evidence_.network_end.empty() || !status->Success()) {
+        evidence_.network_end = status->ToString();
+      }
+      return true;
+    });
+  }
+  EndForNetwork();
+}
+
+// A guest with a dead network would be a sandbox that is not what its record says.
+void QemuMachine::EndForNetwork() {
+  if (parts_.vmm.stderr_pipe) ReadStderr();
+  parts_.vmm.vmm_log.Append(fmt::format("wrenn: its network ended: {}\n", evidence_.network_end));
+  std::lock_guard lock(mutex_);
+  (void)parts_.process.Signal(SIGKILL);
 }
 
 void QemuMachine::HandleEvent(const QmpEvent& event) {
@@ -142,11 +183,16 @@ void QemuMachine::HandleEvent(const QmpEvent& event) {
   if (event.name == "SHUTDOWN") {
     evidence_.shutdown_reason = data.String("reason");
     if (evidence_.shutdown_reason.empty()) evidence_.shutdown_reason = "no reason given";
-  } else if (event.name == "BLOCK_IO_ERROR" && data.Bool("nospace")) {
-    // QEMU has stopped the machine at this write. It would wait for ever for somebody to make room.
-    evidence_.disk_full = true;
+  } else if (event.name == "BLOCK_IO_ERROR" && data.String("action") == "stop") {
+    // QEMU has stopped the machine at this write. It would wait for ever for somebody to make room
+    // or to repair the disk.
+    (data.Bool("nospace") ? evidence_.disk_full : evidence_.disk_error) = true;
     std::lock_guard lock(mutex_);
     (void)parts_.process.Signal(SIGKILL);
+  } else if (event.name == "MIGRATION") {
+    std::lock_guard lock(mutex_);
+    migration_ = data.String("status");
+    changed_.notify_all();
   }
 }
 
@@ -198,7 +244,7 @@ void QemuMachine::Finish() {
     std::lock_guard lock(mutex_);
     exit_ = exit;
     callback = std::move(on_exit_);
-    ended_.notify_all();
+    changed_.notify_all();
   }
   if (callback) callback(exit);
 }
@@ -219,17 +265,15 @@ std::optional<MachineExit> QemuMachine::exit() const {
   return exit_;
 }
 
-Status QemuMachine::Freeze(Deadline deadline) {
+Status QemuMachine::Command(const std::string& command, json::object arguments, Deadline deadline) {
   ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
-                   parts_.vmm.qmp->Execute("stop", {}, deadline));
+                   parts_.vmm.qmp->Execute(command, std::move(arguments), deadline));
   return {};
 }
 
-Status QemuMachine::Continue(Deadline deadline) {
-  ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
-                   parts_.vmm.qmp->Execute("cont", {}, deadline));
-  return {};
-}
+Status QemuMachine::Freeze(Deadline deadline) { return Command("stop", {}, deadline); }
+
+Status QemuMachine::Continue(Deadline deadline) { return Command("cont", {}, deadline); }
 
 Status QemuMachine::Thaw(Deadline deadline) {
   ASSIGN_OR_RETURN(const json::value reply, parts_.vmm.qmp->Execute("query-status", {}, deadline));
@@ -249,8 +293,8 @@ Status QemuMachine::Kill(Deadline deadline) {
   RETURN_IF_ERROR(parts_.process.Signal(SIGKILL));
   const auto ended = [this] { return exit_.has_value(); };
   if (deadline.IsNever()) {
-    ended_.wait(lock, ended);
-  } else if (!ended_.wait_until(lock, deadline.when(), ended)) {
+    changed_.wait(lock, ended);
+  } else if (!changed_.wait_until(lock, deadline.when(), ended)) {
     return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", parts_.config.id);
   }
   return {};

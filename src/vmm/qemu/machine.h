@@ -32,6 +32,7 @@ struct QemuParts {
   std::vector<os::Process> helpers;  // of its user-mode network; they end with it
   VmmConnections vmm;
   bool kvm = false;
+  bool network_ended = false;  // one of the helpers is gone already: then the machine is ended
 };
 
 // A thread of its own watches the process, its events and its output. The object must not be
@@ -48,10 +49,18 @@ class QemuMachine final : public Machine {
   Status Freeze(Deadline deadline) override;
   Status Continue(Deadline deadline) override;
   Status Kill(Deadline deadline) override;
+  Result<memory::ProcessMemory> Memory() const override;
+  Status SaveState(const std::string& path, Deadline deadline) override;
+  Status PrepareDisk(const std::string& path, Deadline deadline) override;
+  Status DropDisk(const std::string& path, Deadline deadline) override;
+  Status SwitchDisk(const std::string& path, Deadline deadline) override;
+  Result<std::string> Disk(Deadline deadline) override;
   uint64_t HostMemoryBytes() const override;
 
   // Lets the machine run if a server that is gone had frozen it.
   Status Thaw(Deadline deadline);
+  // Loads a state into a machine that was started for that (Start::kRestore).
+  Status LoadState(const std::string& path, Deadline deadline);
 
  private:
   QemuMachine(QemuParts parts, UniqueFd stop);
@@ -60,6 +69,11 @@ class QemuMachine final : public Machine {
   // One round of waiting and handling; false when the process has ended or the object ends.
   bool WatchOnce(bool quiet);
   void HandleEvent(const QmpEvent& event);
+  Status Command(const std::string& command, json::object arguments, Deadline deadline);
+  Status WaitForState(Deadline deadline);
+  // One of the helpers has ended: ends the machine too, unless that is just ending itself.
+  void EndWithNetwork();
+  void EndForNetwork();
   void ReadConsole();
   void ReadStderr();
   void Finish();
@@ -75,7 +89,8 @@ class QemuMachine final : public Machine {
   bool qmp_open_ = true;
 
   mutable std::mutex mutex_;
-  std::condition_variable ended_;
+  std::condition_variable changed_;
+  std::string migration_;  // QEMU's word for how far the loading of the state is
   std::optional<MachineExit> exit_;
   std::function<void(const MachineExit&)> on_exit_;
   std::atomic<bool> kill_requested_ = false;

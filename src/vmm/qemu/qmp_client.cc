@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/io.h"
 
@@ -10,6 +11,26 @@ namespace wrenn::vmm {
 namespace {
 
 Error Ended() { return Error{Code::kUnavailable, "the VMM closed its control connection", {}}; }
+
+// One byte and a descriptor (SCM_RIGHTS, unix(7)).
+Status SendWithDescriptor(int socket, const std::string& byte, int descriptor) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
+  iovec data{const_cast<char*>(byte.data()), byte.size()};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof descriptor);
+  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  if (::sendmsg(socket, &message, MSG_NOSIGNAL) != 1) {
+    return Fail(ErrnoError("cannot hand the VMM a descriptor"));
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -22,9 +43,9 @@ Result<std::unique_ptr<QmpClient>> QmpClient::Connect(UniqueFd socket, Deadline 
 // Before anybody pumps.
 Status QmpClient::Negotiate(Deadline deadline) {
   ASSIGN_OR_RETURN(const QmpMessage first, ReadMessage(deadline));
-  const auto* greeting = std::get_if<QmpGreeting>(&first);
-  if (!greeting) return Fail(Code::kInternal, "the VMM's control socket does not speak QMP");
-  greeting_ = *greeting;
+  if (!std::holds_alternative<QmpGreeting>(first)) {
+    return Fail(Code::kInternal, "the VMM's control socket does not speak QMP");
+  }
   RETURN_IF_ERROR(WriteAll(fd(), "{\"execute\":\"qmp_capabilities\"}\n", deadline));
   for (;;) {
     ASSIGN_OR_RETURN(const QmpMessage message, ReadMessage(deadline));
@@ -50,6 +71,17 @@ Result<QmpMessage> QmpClient::ReadMessage(Deadline deadline) {
 
 Result<json::value> QmpClient::Execute(const std::string& command, json::object arguments,
                                        Deadline deadline) {
+  return Send(command, std::move(arguments), -1, deadline);
+}
+
+Status QmpClient::PassDescriptor(const std::string& name, int descriptor, Deadline deadline) {
+  ASSIGN_OR_RETURN([[maybe_unused]] const json::value done,
+                   Send("getfd", {{"fdname", name}}, descriptor, deadline));
+  return {};
+}
+
+Result<json::value> QmpClient::Send(const std::string& command, json::object arguments,
+                                    int descriptor, Deadline deadline) {
   Answer answer;
   std::unique_lock lock(mutex_);
   if (ended_) return Fail(Ended());
@@ -62,7 +94,12 @@ Result<json::value> QmpClient::Execute(const std::string& command, json::object 
   Status written;
   {
     std::lock_guard write_lock(write_mutex_);
-    written = WriteAll(fd(), json::serialize(message) + "\n", deadline);
+    std::string line = json::serialize(message) + "\n";
+    if (descriptor >= 0) {
+      written = SendWithDescriptor(fd(), line.substr(0, 1), descriptor);
+      line.erase(0, 1);
+    }
+    if (written) written = WriteAll(fd(), line, deadline);
   }
   // A command that was cut short spoils all that follow.
   if (!written) End();

@@ -27,6 +27,9 @@ class QmpClient {
   // kUnavailable when the connection has ended.
   Result<json::value> Execute(const std::string& command, json::object arguments,
                               Deadline deadline);
+  // Hands the VMM a descriptor under a name, for a command to use (getfd). The caller keeps its
+  // own.
+  Status PassDescriptor(const std::string& name, int descriptor, Deadline deadline);
 
   int fd() const { return socket_.get(); }
 
@@ -35,21 +38,21 @@ class QmpClient {
   // waits has been told.
   bool Pump(const std::function<void(const QmpEvent&)>& on_event);
 
-  const QmpGreeting& greeting() const { return greeting_; }
-
  private:
   struct Answer {
     std::optional<Result<json::value>> result;
   };
 
   explicit QmpClient(UniqueFd socket) : socket_(std::move(socket)) {}
+  // `descriptor` goes with the command's first byte, unless it is -1.
+  Result<json::value> Send(const std::string& command, json::object arguments, int descriptor,
+                           Deadline deadline);
   Status Negotiate(Deadline deadline);
   Result<QmpMessage> ReadMessage(Deadline deadline);
   void Deliver(QmpMessage message, const std::function<void(const QmpEvent&)>& on_event);
   void End();
 
   const UniqueFd socket_;
-  QmpGreeting greeting_;
   QmpLines lines_;  // of the pumping thread alone
 
   std::mutex write_mutex_;

@@ -1,0 +1,126 @@
+// What becomes of a sandbox when the server starts again.
+#include "sandbox/plan.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/text.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using store::SandboxState;
+
+constexpr size_t kMessage = 2000;
+constexpr std::chrono::seconds kVmmLimit{10};
+
+}  // namespace
+
+void Sandbox::Recover() {
+  const store::SandboxRecord found = record();
+  {
+    // An ended one that has a machine is one that could not be ended.
+    std::lock_guard lock(mutex_);
+    orphan_ = !store::IsEnded(found.state) || !found.machine.empty();
+  }
+  if (!HoldsMachine()) return;
+  switch (found.state) {
+    case SandboxState::kRunning:
+      return AdoptOrEnd();
+    case SandboxState::kPausing:
+      return RecoverPause();
+    case SandboxState::kPaused:
+      return RecoverPaused();
+    case SandboxState::kResuming:
+      return RecordRecovered(TearDownMachine(), SandboxState::kPaused,
+                             "the server ended while it was resumed", "resume");
+    case SandboxState::kStarting:
+      return RecordRecovered(TearDown(Leave::kLogs), SandboxState::kError,
+                             "the server ended while the sandbox was starting", "create");
+    case SandboxState::kStopping:
+      if (found.reason == kRemovedReason) return (void)Destroy();
+      return RecordRecovered(TearDown(Leave::kLogs), SandboxState::kStopped, found.reason, "stop");
+    case SandboxState::kStopped:
+    case SandboxState::kError:
+      return RecordRecovered(TearDown(Leave::kLogs), found.state, found.reason, "stop");
+  }
+}
+
+void Sandbox::RecordRecovered(const Status& torn, SandboxState state, const std::string& reason,
+                              const std::string& kind) {
+  (void)RecordEnd({state, reason, kind, "recovered"}, torn);
+}
+
+void Sandbox::AdoptOrEnd() {
+  Phases phases;
+  const store::SandboxRecord found = record();
+  reservation_ = services_.admission.Take(AmountOf(found));
+  const Status adopted = Adopt();
+  phases.Mark("adopt");
+  if (adopted) {
+    activity_.Touch();
+    services_.wake_reaper();
+    // It runs, whether this could be written or not.
+    (void)RecordFact({SandboxState::kRunning, "", "adopt", "done", phases.Finish()});
+    services_.Tell(Severity::kInfo, id_, "adopted", phases.Finish());
+    return;
+  }
+  const std::string reason = CleanTail(adopted.error().message, kMessage);
+  phases.Note("error", json::value(CleanTail(adopted.error().ToString(), kMessage)));
+  SetClosing(true);
+  const Status torn = TearDown(Leave::kLogs);
+  (void)RecordEnd({SandboxState::kError, reason, "adopt", "failed", phases.Finish()}, torn);
+}
+
+Status Sandbox::Adopt() {
+  ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
+  auto machine = services_.engine.Adopt(config, record().machine);
+  if (!machine && machine.error().code == Code::kNotFound) {
+    return Fail(Error{Code::kNotFound, "the machine ended while the server was away",
+                      machine.error().ToString()});
+  }
+  if (!machine) return Fail(machine.error().WithContext("the machine could not be adopted"));
+  TakeMachine(std::move(*machine), record().agent_token);
+  RETURN_IF_ERROR(CorrectDisk());
+  if (auto health = Agent()->Health(Deadline::After(services_.config.adopt_limit)); !health) {
+    return Fail(health.error().WithContext("the guest did not answer after the server's restart"));
+  }
+  return {};
+}
+
+// A server that was killed between giving the machine another disk layer and recording that left a
+// record without it.
+Status Sandbox::CorrectDisk() {
+  ASSIGN_OR_RETURN(const std::string path, Machine()->Disk(Deadline::After(kVmmLimit)));
+  ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (name == layers.front().name) return {};
+  ASSIGN_OR_RETURN(disk::Layer top, disk::ParseLayer(name));
+  layers.insert(layers.begin(), std::move(top));
+  NoteDisk(layers);
+  return {};
+}
+
+// In the middle of a pause: it is paused when its snapshot is there, and goes on running when not.
+void Sandbox::RecoverPause() {
+  const store::SandboxRecord found = record();
+  if (!snapshot::Open(services_.config.paths.Snapshot(found.snapshot))) {
+    ForgetSnapshot();
+    return AdoptOrEnd();
+  }
+  const Status torn = TearDownMachine();
+  NoteDisk({});
+  RecordRecovered(torn, SandboxState::kPaused, found.reason, "pause");
+}
+
+// It holds no machine; but what does not come back must not be promised.
+void Sandbox::RecoverPaused() {
+  {
+    std::lock_guard lock(mutex_);
+    orphan_ = false;
+  }
+  const std::string place = services_.config.paths.Snapshot(record().snapshot);
+  if (const auto manifest = snapshot::Open(place); !manifest) {
+    RecordRecovered({}, SandboxState::kError,
+                    manifest.error().WithContext("it cannot be resumed").message, "adopt");
+  }
+}
+
+}  // namespace wrenn::sandbox

@@ -1,0 +1,103 @@
+#include "sandbox/source.h"
+
+#include <algorithm>
+
+#include "os/digest.h"
+#include "os/files.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+// What a machine's fingerprint depends on.
+vmm::MachineConfig Shape(int vcpus, int memory_mb, bool egress) {
+  vmm::MachineConfig config;
+  config.vcpus = vcpus;
+  config.memory_mb = memory_mb;
+  config.user_network = egress;
+  config.memory = "/memory";
+  config.disk = "/disk.qcow2";
+  return config;
+}
+
+// All that makes one template's machine another than the next one's.
+std::string WarmPlace(const Services& services, const store::SandboxRecord& record) {
+  const std::string key =
+      os::Sha256Hex(fmt::format("{} {} {} {} {} {} {}", record.image, record.kernel, record.vcpus,
+                                record.memory_mb, record.disk_mb, record.egress, record.tenant));
+  return services.config.paths.Warm() + "/" + key.substr(0, 32);
+}
+
+Result<Source> OfTemplateSnapshot(const Services& services, const store::SandboxRecord& record,
+                                  const template_::Resolved& from) {
+  const std::string place = services.config.paths.Snapshot(from.record.snapshot);
+  const std::string origin = fmt::format("snapshot '{}'", from.record.name);
+  ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(place));
+  if (manifest.vcpus == record.vcpus && manifest.memory_mb == record.memory_mb &&
+      manifest.egress == record.egress && manifest.disk_mb == record.disk_mb) {
+    return SourceOfSnapshot(services, place, origin);
+  }
+  Source source;
+  source.boot = from;
+  source.snapshot = place;
+  source.manifest = std::move(manifest);
+  source.cold = true;
+  source.origin = "boot: other processors, memory, disk or network than those of " + origin;
+  return source;
+}
+
+}  // namespace
+
+Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,
+                                std::string origin) {
+  Source source;
+  ASSIGN_OR_RETURN(source.manifest, snapshot::Open(place));
+  const snapshot::Manifest& made = *source.manifest;
+  RETURN_IF_ERROR(services.engine.CheckFingerprint(Shape(made.vcpus, made.memory_mb, made.egress),
+                                                   made.fingerprint));
+  source.snapshot = place;
+  source.origin = std::move(origin);
+  return source;
+}
+
+Status FillFromSnapshot(const Services& services, const template_::Resolved& from,
+                        CreateRequest& request) {
+  if (from.record.snapshot.empty()) return {};
+  ASSIGN_OR_RETURN(const snapshot::Manifest manifest,
+                   snapshot::Open(services.config.paths.Snapshot(from.record.snapshot)));
+  if (!request.disk_mb) request.disk_mb = manifest.disk_mb;
+  if (!request.egress) request.egress = manifest.egress;
+  return {};
+}
+
+Result<Source> SourceOf(const Services& services, const store::SandboxRecord& record,
+                        const template_::Resolved& from) {
+  if (!from.record.snapshot.empty()) return OfTemplateSnapshot(services, record, from);
+  const std::string place = WarmPlace(services, record);
+  if (os::Exists(place)) {
+    auto warm = SourceOfSnapshot(services, place, "template");
+    if (warm) return warm;
+    // A cache: what does not fit any more (QEMU has been updated, say) is made anew.
+    (void)snapshot::Remove(place);
+  }
+  Source source;
+  source.boot = from;
+  source.warm = place;
+  return source;
+}
+
+void PruneWarm(const Services& services) {
+  const std::string folder = services.config.paths.Warm();
+  const auto templates = services.store.ListAllTemplates();
+  const auto names = os::ListDirectory(folder);
+  if (!templates || !names) return;
+  for (const std::string& name : *names) {
+    const auto manifest = snapshot::Open(folder + "/" + name);
+    const auto made_of = [&](const store::TemplateRecord& record) {
+      return record.image == manifest->image && record.kernel == manifest->kernel;
+    };
+    if (manifest && std::ranges::any_of(*templates, made_of)) continue;
+    (void)snapshot::Remove(folder + "/" + name);
+  }
+}
+
+}  // namespace wrenn::sandbox

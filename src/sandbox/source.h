@@ -1,0 +1,47 @@
+// Source: what a sandbox's machine starts from.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "sandbox/services.h"
+#include "snapshot/folder.h"
+
+namespace wrenn::sandbox {
+
+struct Source {
+  // What is booted; of a restored machine only where its image is.
+  template_::Resolved boot;
+
+  // A snapshot's folder, with its manifest, to restore from. With `cold` only its disk is taken,
+  // and the machine boots.
+  std::string snapshot;
+  std::optional<snapshot::Manifest> manifest;
+  bool cold = false;
+
+  // Where to keep a snapshot of the machine just booted, before it has learnt anything of the one
+  // it is for; empty: nowhere.
+  std::string warm;
+
+  // For the record: "boot", "template", "fork of sb-...".
+  std::string origin = "boot";
+};
+
+// What a request leaves open and the template's snapshot, if it has one, decides. Errors of Open().
+Status FillFromSnapshot(const Services& services, const template_::Resolved& from,
+                        CreateRequest& request);
+
+// What a new sandbox of this template starts from: its snapshot where it has one that fits, else
+// the warm machine of an earlier boot, else a boot. kFailedPrecondition when its snapshot cannot be
+// restored on this host, kDataLoss when it is damaged.
+Result<Source> SourceOf(const Services& services, const store::SandboxRecord& record,
+                        const template_::Resolved& from);
+
+// A snapshot by its folder. Errors as above.
+Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,
+                                std::string origin);
+
+// Removes the warm machines of templates that are gone.
+void PruneWarm(const Services& services);
+
+}  // namespace wrenn::sandbox

@@ -1,0 +1,59 @@
+// A snapshot's folder: built beside its place, then there as a whole.
+//
+//   snapshots/<id>/   manifest.json (last), state, memory.map, memory-*, disk-*
+//
+// Files that snapshots and sandboxes have in common are hard links; none is ever written again
+// (docs/adr/0006-snapshots.md).
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "snapshot/manifest.h"
+
+namespace wrenn::snapshot {
+
+// Names in the folder.
+inline constexpr const char* kManifestFile = "/manifest.json";
+inline constexpr const char* kStateFile = "/state";
+
+// Whether a snapshot must outlive the host's crash, or only this server and its machines.
+enum class Durability { kDurable, kPassing };
+
+// A snapshot in the making, removed again at the end of its life unless committed.
+class Draft {
+ public:
+  // `place` is where it shall be: <root>/snapshots/<id>.
+  static Result<Draft> Make(const std::string& place);
+  Draft(Draft&& other) noexcept : place_(std::move(other.place_)), path_(other.Release()) {}
+  Draft& operator=(Draft&&) = delete;
+  ~Draft();
+
+  // The folder as long as it is a draft.
+  const std::string& path() const { return path_; }
+
+  // Fills in the manifest's digests, writes it and moves the folder to its place. kDurable: all is
+  // on the disk when it returns (the memory and disk files' content must have been synced).
+  // kAlreadyExists when there is a snapshot.
+  Status Commit(Manifest& manifest, Durability durability);
+
+ private:
+  Draft(std::string place, std::string path) : place_(std::move(place)), path_(std::move(path)) {}
+  std::string Release() { return std::exchange(path_, {}); }
+
+  std::string place_;
+  std::string path_;
+};
+
+// Reads a snapshot's manifest, checking the digests of state and memory map. kNotFound when there
+// is none, kDataLoss when they do not fit.
+Result<Manifest> Open(const std::string& place);
+
+// Removes one, the manifest first, so that it is whole or none. Harmless when absent.
+Status Remove(const std::string& place);
+
+// Removes what drafts left in a folder of snapshots whose server was killed.
+void RemoveDrafts(const std::string& parent);
+
+}  // namespace wrenn::snapshot
