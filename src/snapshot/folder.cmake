@@ -1,0 +1,1 @@
+target_link_libraries(wrenn_snapshot PRIVATE PkgConfig::ARCHIVE PkgConfig::ZSTD)
