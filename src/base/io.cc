@@ -115,7 +115,16 @@ Status SyncDirectory(const std::string& path) {
   return {};
 }
 
-Status WriteFileAtomically(const std::string& path, std::string_view content, unsigned mode) {
+Status SyncFile(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return Fail(ErrnoError("cannot open '" + path + "'"));
+  if (::fsync(fd.get()) < 0) return Fail(ErrnoError("cannot sync '" + path + "'"));
+  return {};
+}
+
+namespace {
+
+Status Replace(const std::string& path, std::string_view content, unsigned mode, bool durable) {
   std::string temporary = path + ".XXXXXX";
   UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) return Fail(ErrnoError("cannot write '" + path + "'"));
@@ -126,11 +135,22 @@ Status WriteFileAtomically(const std::string& path, std::string_view content, un
   if (auto written = WriteAll(fd.get(), content, Deadline::Never()); !written) {
     return fail(written.error().WithContext("cannot write '" + path + "'"));
   }
-  if (::fchmod(fd.get(), mode) < 0 || ::fsync(fd.get()) < 0 ||
+  if (::fchmod(fd.get(), mode) < 0 || (durable && ::fsync(fd.get()) < 0) ||
       ::rename(temporary.c_str(), path.c_str()) < 0) {
     return fail(ErrnoError("cannot write '" + path + "'"));
   }
+  return {};
+}
+
+}  // namespace
+
+Status WriteFileAtomically(const std::string& path, std::string_view content, unsigned mode) {
+  RETURN_IF_ERROR(Replace(path, content, mode, true));
   return SyncDirectory(ParentOf(path));
+}
+
+Status ReplaceFile(const std::string& path, std::string_view content, unsigned mode) {
+  return Replace(path, content, mode, false);
 }
 
 }  // namespace wrenn

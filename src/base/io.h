@@ -45,6 +45,12 @@ Result<std::string> ReadFile(const std::string& path, size_t limit = 16 << 20);
 // Replaces `path` by a file of this content, so that it is the old one or the new one whatever
 // happens: written beside it, fsync, rename, fsync of the folder.
 Status WriteFileAtomically(const std::string& path, std::string_view content, unsigned mode = 0644);
+// The same without the two fsyncs: for what is synced later with all around it, or is worth nothing
+// after a crash of the host.
+Status ReplaceFile(const std::string& path, std::string_view content, unsigned mode = 0644);
+
+// Makes a file's content durable (fsync).
+Status SyncFile(const std::string& path);
 
 // Makes the folder's entries durable (fsync).
 Status SyncDirectory(const std::string& path);

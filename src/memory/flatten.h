@@ -9,8 +9,7 @@ namespace wrenn::memory {
 
 // Makes a flat file in `directory` out of an image in `from_directory`: it becomes the base of the
 // answered image, and its only file. Reflinks the old base where the file system can, else copies
-// around holes; pages of zeros are holes. The file's content is durable when this returns, the
-// folder's entries become so with Save(); on failure nothing is left.
+// around holes; pages of zeros are holes. Nothing is synced; on failure nothing is left.
 //
 // What goes into new chunks is checked first: kDataLoss when a file is missing or damaged. Chunks
 // taken over as they are keep their digest, so damage in them is still found by Verify().

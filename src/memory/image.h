@@ -82,8 +82,8 @@ void Append(std::vector<Extent>& extents, const Extent& extent);
 std::string Encode(const Image& image);
 Result<Image> Decode(std::string_view bytes);
 
-// Reads and writes `directory`/memory.map (written durably and in one step, and the folder's other
-// entries with it). Load: kNotFound when there is none, kDataLoss when it is damaged.
+// Reads and writes `directory`/memory.map (written in one step; not synced). Load: kNotFound when
+// there is none, kDataLoss when it is damaged.
 Result<Image> Load(const std::string& directory);
 Status Save(const Image& image, const std::string& directory);
 

@@ -130,7 +130,7 @@ Result<ImageFile> NewImageFile::Finish(uint64_t size) {
 
 Status NewImageFile::Seal(uint64_t size) {
   RETURN_IF_ERROR(Flush());
-  if (::ftruncate(fd_.get(), static_cast<off_t>(size)) < 0 || ::fsync(fd_.get()) < 0) {
+  if (::ftruncate(fd_.get(), static_cast<off_t>(size)) < 0) {
     return Fail(ErrnoError("cannot write the snapshot's memory"));
   }
   return {};

@@ -37,7 +37,7 @@ class NewImageFile {
   // Writes bytes that are not all zeros, and takes them into the digests. Offsets only grow; what
   // is left out stays a hole. Buffered.
   Status Write(uint64_t offset, std::span<const char> data);
-  // Ends the file at `size`, and makes its content durable.
+  // Ends the file at `size`.
   Result<ImageFile> Finish(uint64_t size);
   // The same for one who has written to fd() and knows the digests.
   Status Seal(uint64_t size);

@@ -183,7 +183,7 @@ Result<Image> Load(const std::string& directory) {
 
 Status Save(const Image& image, const std::string& directory) {
   RETURN_IF_ERROR(image.Check());  // rather than a file that nobody can load
-  return WriteFileAtomically(directory + kMapFile, Encode(image), 0600);
+  return ReplaceFile(directory + kMapFile, Encode(image), 0600);
 }
 
 }  // namespace wrenn::memory

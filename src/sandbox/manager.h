@@ -146,6 +146,9 @@ struct ManagerConfig {
   std::chrono::milliseconds activity_interval{5'000};
   // Told what happens; may be empty.
   Observer observer;
+  // Called after each step of a transition ("pause.state"), on the sandbox's executor, for tests that
+  // have something fail right there; may be empty.
+  std::function<void(const std::string& step, const store::SandboxRecord& record)> on_step;
 };
 
 // None of the references is owned; all must outlive the manager. kInvalidArgument for an unknown

@@ -3,7 +3,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -125,11 +127,24 @@ class ManagerFixture : public ::testing::Test {
     return true;
   }
 
-  std::vector<std::string> Folders() const {
-    return os::ListDirectory(config_.paths.Sandboxes()).value_or(std::vector<std::string>{"?"});
+  static std::vector<std::string> Names(const std::string& folder) {
+    return os::ListDirectory(folder).value_or(std::vector<std::string>{"?"});
   }
-  std::vector<std::string> RuntimeFolders() const {
-    return os::ListDirectory(config_.paths.runtime + "/sb").value_or(std::vector<std::string>{"?"});
+  std::vector<std::string> Folders() const { return Names(config_.paths.Sandboxes()); }
+  std::vector<std::string> RuntimeFolders() const { return Names(config_.paths.runtime + "/sb"); }
+  std::vector<std::string> Snapshots() const { return Names(config_.paths.Snapshots()); }
+
+  // A guest's RAM.
+  std::span<char> Memory(const std::string& id) { return engine_->Find(id)->memory(); }
+  // What the memory files of a folder take that have none of these names.
+  static uint64_t NewMemoryBytes(const std::vector<std::string>& before,
+                                 const std::string& folder) {
+    uint64_t bytes = 0;
+    for (const std::string& name : Names(folder)) {
+      if (!name.starts_with("memory-") || std::ranges::count(before, name) > 0) continue;
+      bytes += disk::AllocatedBytes(folder + "/" + name);
+    }
+    return bytes;
   }
 
   void ExpectNothingLeft() {

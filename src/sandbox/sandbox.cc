@@ -52,6 +52,13 @@ Sandbox::Sandbox(Services& services, store::SandboxRecord record, SandboxFiles f
       record_(std::move(record)),
       orphan_(!record_.machine.empty()) {}
 
+Phases Sandbox::BeginPhases(const std::string& transition) const {
+  if (!services_.config.on_step) return Phases();
+  return Phases([this, transition](std::string_view phase) {
+    services_.config.on_step(fmt::format("{}.{}", transition, phase), record());
+  });
+}
+
 store::SandboxRecord Sandbox::record() const {
   std::lock_guard lock(mutex_);
   store::SandboxRecord copy = record_;
@@ -72,6 +79,11 @@ bool Sandbox::IsLive() const {
 bool Sandbox::IsUnsaved() const {
   std::lock_guard lock(mutex_);
   return unsaved_.has_value();
+}
+
+bool Sandbox::IsInterrupted() const {
+  std::lock_guard lock(mutex_);
+  return interrupted_;
 }
 
 bool Sandbox::IsRemoved() const {

@@ -100,8 +100,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   Sandbox(Services& services, store::SandboxRecord record, SandboxFiles files);
 
+  Phases BeginPhases(const std::string& transition) const;
+
   // sandbox_start.cc
   Status BringUp(const Source& source, Phases& phases);
+  Status BootInstead(Source source, const Status& failed, Phases& phases);
   Status Boot(const Source& source, Deadline deadline, Phases& phases);
   Status Restore(const Source& source, Deadline deadline, Phases& phases);
   Status WaitForAgent(Deadline deadline, Phases& phases);
@@ -127,11 +130,16 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                        const std::string& kind);
 
   // sandbox_freeze.cc
+  struct Subject;
   snapshot::Manifest Describe(const std::string& snapshot_id) const;
-  Status Freeze(snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
-  Status FreezeAndGoOn(snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
-  Status WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
-                     const std::string& directory, Phases& phases);
+  Result<Subject> BeginFreeze(snapshot::Manifest& manifest) const;
+  Status Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
+  Status FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
+  Result<memory::Copy> SwitchOver(const Subject& subject, const snapshot::Draft& draft,
+                                  Phases& phases);
+  Result<memory::Image> WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
+                                    const std::string& directory, Phases& phases) const;
+  Status GoOn();
   void KeepWarm(const std::string& place, Phases& phases);
 
   // sandbox_pause.cc
@@ -161,6 +169,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Status RecordFact(const Change& change);
   store::EventRecord MakeEvent(const Change& change) const;
   store::SandboxState state() const;
+  bool IsInterrupted() const;
   void SetClosing(bool closing);
   // kAborted, saying what it does instead. The lock is held.
   Status CheckRunning() const;

@@ -12,7 +12,6 @@ using store::SandboxState;
 constexpr milliseconds kKillLimit{10'000};
 // For the agent to say that it begins to shut down.
 constexpr milliseconds kShutdownAnswerLimit{5'000};
-constexpr size_t kConsoleTail = 2000;
 
 }  // namespace
 
@@ -29,7 +28,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
     }
   }
 
-  Phases phases;
+  Phases phases = BeginPhases("stop");
   std::shared_ptr<agent::Client> client;
   std::shared_ptr<ExitSignal> exit;
   {
@@ -44,9 +43,8 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
     const auto ended =
         asked ? exit->Wait(Deadline::After(services_.config.stop_limit)) : exit->Get();
     phases.Mark("guest");
-    phases.Note("end", json::value(CleanTail(ended ? ended->reason : "killed", kConsoleTail)));
-    if (!asked)
-      phases.Note("error", json::value(CleanTail(asked.error().ToString(), kConsoleTail)));
+    phases.Note("end", json::value(CleanTail(ended ? ended->reason : "killed")));
+    if (!asked) phases.Note("error", json::value(CleanTail(asked.error().ToString())));
   }
   const Status torn = TearDown(Leave::kLogs);
   phases.Mark("release");
@@ -80,14 +78,14 @@ void Sandbox::HandleExit(const vmm::MachineExit& exit) {
   // In other states the task that brought them about handles the end itself.
   if (state() != SandboxState::kRunning) return;
   SetClosing(true);
-  Phases phases;
-  if (const auto console = files_.ConsoleTail(kConsoleTail); console && !exit.clean) {
-    phases.Note("console", json::value(CleanTail(*console, kConsoleTail)));
+  Phases phases = BeginPhases("exit");
+  if (const auto console = files_.ConsoleTail(kMaxText); console && !exit.clean) {
+    phases.Note("console", json::value(CleanTail(*console)));
   }
   const Status torn = TearDown(Leave::kLogs);
   phases.Mark("release");
   (void)RecordEnd({exit.clean ? SandboxState::kStopped : SandboxState::kError,
-                   CleanTail(exit.reason, kConsoleTail), "exit", "", phases.Finish()},
+                   CleanTail(exit.reason), "exit", "", phases.Finish()},
                   torn);
 }
 
@@ -110,7 +108,7 @@ Status Sandbox::Destroy() {
       return intent;
     }
   }
-  Phases phases;
+  Phases phases = BeginPhases("remove");
   Status gone = TearDown(Leave::kNothing);
   phases.Mark("release");
   if (gone) gone = RemoveRecord();
@@ -120,10 +118,10 @@ Status Sandbox::Destroy() {
   }
   Error error = gone.error().WithContext(fmt::format("sandbox '{}' could not be removed", id_));
   const SandboxState left = state() == SandboxState::kStopping ? SandboxState::kError : state();
-  (void)RecordFact({left, CleanTail(error.message, kConsoleTail), "remove", "failed"});
+  (void)RecordFact({left, CleanTail(error.message), "remove", "failed"});
   if (!IsLive()) services_.forget(id_);
   services_.Tell(Severity::kError, id_, "could not be removed",
-                 {{"error", CleanTail(error.ToString(), kConsoleTail)}});
+                 {{"error", CleanTail(error.ToString())}});
   return Fail(std::move(error));
 }
 
@@ -176,12 +174,12 @@ Status Sandbox::TearDown(Leave leave) {
 
 Status Sandbox::RecordEnd(Change change, const Status& torn) {
   if (!torn) {
-    const std::string error = CleanTail(torn.error().ToString(), kConsoleTail);
+    const std::string error = CleanTail(torn.error().ToString());
     change.details["release_error"] = error;
     services_.Tell(Severity::kError, id_, "could not be released", {{"error", error}});
     if (HoldsMachine()) {
       change.state = SandboxState::kError;
-      change.reason = CleanTail(torn.error().message, kConsoleTail);
+      change.reason = CleanTail(torn.error().message);
     }
   }
   const Status stored = RecordFact(change);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -65,6 +66,21 @@ Result<memory::Image> SandboxFiles::TakeMemory(const std::string& snapshot) {
   return image;
 }
 
+Status SandboxFiles::KeepMemory(const memory::Image& image, const std::string& from) {
+  for (const memory::ImageFile& file : image.files) {
+    const std::string to = folder_ + "/" + file.name;
+    if (!os::Exists(to)) RETURN_IF_ERROR(os::LinkFile(from + "/" + file.name, to));
+  }
+  RETURN_IF_ERROR(memory::Save(image, folder_));
+  ASSIGN_OR_RETURN(const auto names, os::ListDirectory(folder_));
+  for (const std::string& name : names) {
+    const auto has_name = [&](const memory::ImageFile& file) { return file.name == name; };
+    if (!name.starts_with("memory-") || std::ranges::any_of(image.files, has_name)) continue;
+    RETURN_IF_ERROR(os::RemoveTree(folder_ + "/" + name));
+  }
+  return {};
+}
+
 std::string SandboxFiles::MemoryBase() const {
   std::string empty = folder_ + kEmptyMemory;
   if (os::Exists(empty)) return empty;
@@ -74,7 +90,8 @@ std::string SandboxFiles::MemoryBase() const {
 }
 
 Status SandboxFiles::WriteMachine(const json::object& machine) {
-  return WriteFileAtomically(folder_ + "/machine.json", json::serialize(machine), 0600);
+  // After a crash of the host there is no machine.
+  return ReplaceFile(folder_ + "/machine.json", json::serialize(machine), 0600);
 }
 
 Result<json::object> SandboxFiles::ReadMachine() const {

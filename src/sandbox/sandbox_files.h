@@ -47,7 +47,10 @@ class SandboxFiles {
 
   // The file that the machine's RAM maps; "" when there is none.
   std::string MemoryBase() const;
-  // What RAM was when the machine was started.
+  // Notes that RAM was this at some time since the machine was started on MemoryBase(); the files
+  // are linked from `from`. What is taken of the machine next is compared with it.
+  Status KeepMemory(const memory::Image& image, const std::string& from);
+  // What RAM was when the machine was started, or later: see KeepMemory().
   Result<memory::Image> MemoryImage() const { return memory::Load(folder_); }
 
   // machine.json: what of the host's this sandbox uses, for a server that has lost its record.

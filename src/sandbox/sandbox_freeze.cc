@@ -1,7 +1,4 @@
 // How a running machine becomes a snapshot (docs/adr/0006-snapshots.md).
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/id.h"
 #include "base/revert.h"
 #include "memory/capture.h"
@@ -12,16 +9,29 @@
 namespace wrenn::sandbox {
 namespace {
 
-Status SyncFile(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd || ::fdatasync(fd.get()) < 0) return Fail(ErrnoError("cannot sync '" + path + "'"));
-  return {};
+// For each of the VMM's part in it; writing takes as long as it takes.
+constexpr std::chrono::seconds kVmmLimit{30};
+
+Deadline VmmDeadline() { return Deadline::After(kVmmLimit); }
+
+// Room for a copy of what is written now, and of what may be until the machine stands still.
+// Without it the copy finds its room itself, only later.
+memory::CopyRoom MakeRoom(const memory::ProcessMemory& memory) {
+  const auto written = memory.Written();
+  if (!written) return {};
+  constexpr uint64_t kMore = 8 << 20;
+  auto room = memory::CopyRoom::Make(memory::TotalLength(*written) + kMore);
+  return room ? std::move(*room) : memory::CopyRoom();
 }
 
-// How long a freeze may take beside its writing.
-constexpr std::chrono::seconds kFreezeLimit{30};
-
 }  // namespace
+
+// What is frozen.
+struct Sandbox::Subject {
+  std::shared_ptr<vmm::Machine> machine;
+  memory::ProcessMemory memory;
+  disk::Layers layers;
+};
 
 snapshot::Manifest Sandbox::Describe(const std::string& snapshot_id) const {
   const store::SandboxRecord now = record();
@@ -42,84 +52,102 @@ snapshot::Manifest Sandbox::Describe(const std::string& snapshot_id) const {
   return manifest;
 }
 
-// Leaves the machine frozen, whatever happens.
-Status Sandbox::Freeze(snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases) {
-  const Deadline deadline = Deadline::After(kFreezeLimit);
-  const std::shared_ptr<vmm::Machine> machine = Machine();
+Result<Sandbox::Subject> Sandbox::BeginFreeze(snapshot::Manifest& manifest) const {
   ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
-  ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
+  ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
   manifest.fingerprint = services_.engine.Fingerprint(config);
   manifest.layers = disk::LayerNames(layers);
-
-  RETURN_IF_ERROR(machine->Freeze(deadline));
-  phases.Mark("freeze");
-  RETURN_IF_ERROR(machine->SaveState(draft.path() + snapshot::kStateFile, deadline));
-  phases.Mark("state");
-  ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
-  ASSIGN_OR_RETURN(const memory::Ranges ranges, memory.Written());
-  RETURN_IF_ERROR(WriteMemory(
-      ranges, [&](uint64_t offset, std::span<char> out) { return memory.Read(offset, out); },
-      draft.path(), phases));
-  RETURN_IF_ERROR(SyncFile(config.disk));
-  RETURN_IF_ERROR(disk::LinkLayers(layers, files_.folder(), draft.path()));
-  phases.Mark("disk");
-  return {};
+  const std::shared_ptr<vmm::Machine> machine = Machine();
+  ASSIGN_OR_RETURN(memory::ProcessMemory memory, machine->Memory());
+  return Subject{machine, std::move(memory), std::move(layers)};
 }
 
-Status Sandbox::WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
-                            const std::string& directory, Phases& phases) {
+// Leaves the machine frozen, whatever happens.
+Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases) {
+  ASSIGN_OR_RETURN(const Subject subject, BeginFreeze(manifest));
+  RETURN_IF_ERROR(subject.machine->Freeze(VmmDeadline()));
+  phases.Mark("freeze");
+  RETURN_IF_ERROR(subject.machine->SaveState(draft.path() + snapshot::kStateFile, VmmDeadline()));
+  phases.Mark("state");
+  ASSIGN_OR_RETURN(const memory::Ranges ranges, subject.memory.Written());
+  const auto read = [&](uint64_t offset, std::span<char> out) {
+    return subject.memory.Read(offset, out);
+  };
+  RETURN_IF_ERROR(WriteMemory(ranges, read, draft.path(), phases).map([](const auto&) {}));
+  return disk::LinkLayers(subject.layers, files_.folder(), draft.path());
+}
+
+Result<memory::Image> Sandbox::WriteMemory(const memory::Ranges& ranges,
+                                           const memory::PageReader& read,
+                                           const std::string& directory, Phases& phases) const {
   ASSIGN_OR_RETURN(const memory::Image before, files_.MemoryImage());
   memory::Written written;
-  ASSIGN_OR_RETURN(const memory::Image image,
+  ASSIGN_OR_RETURN(memory::Image image,
                    memory::WriteImage(before, files_.folder(), ranges, read, directory, written));
   RETURN_IF_ERROR(memory::Save(image, directory));
   phases.Note("written_pages_bytes", json::value(written.candidate_bytes));
   phases.Note("memory_bytes", json::value(written.data_bytes));
   phases.Mark("memory");
-  return {};
+  return image;
 }
 
-// The machine runs again when this returns, whatever happened.
-Status Sandbox::FreezeAndGoOn(snapshot::Draft& draft, snapshot::Manifest& manifest,
+// The machine goes on when this returns, whatever happened; it is stopped only for SwitchOver().
+Status Sandbox::FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& manifest,
                               Phases& phases) {
-  const Deadline deadline = Deadline::After(kFreezeLimit);
-  const std::shared_ptr<vmm::Machine> machine = Machine();
-  ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
-  ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
-  manifest.fingerprint = services_.engine.Fingerprint(config);
-  manifest.layers = disk::LayerNames(layers);
+  ASSIGN_OR_RETURN(const Subject subject, BeginFreeze(manifest));
+  ASSIGN_OR_RETURN(const memory::Copy copy, SwitchOver(subject, draft, phases));
+  RETURN_IF_ERROR(disk::LinkLayers(subject.layers, files_.folder(), draft.path()));
+  const auto read = [&](uint64_t offset, std::span<char> out) { return copy.Read(offset, out); };
+  ASSIGN_OR_RETURN(const memory::Image image,
+                   WriteMemory(copy.ranges(), read, draft.path(), phases));
+  return files_.KeepMemory(image, draft.path());
+}
 
-  // All that can be done beforehand.
+// Takes state and memory, and has the machine write to a new layer of its disk from that instant
+// on.
+Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot::Draft& draft,
+                                         Phases& phases) {
+  vmm::Machine& machine = *subject.machine;
+  ASSIGN_OR_RETURN(const disk::Layer next,
+                   disk::AddLayer(files_.folder(), subject.layers.front(), 0));
+  const std::string path = files_.folder() + "/" + next.name;
   Revert revert;
-  ASSIGN_OR_RETURN(const disk::Layer next, disk::AddLayer(files_.folder(), layers.front(), 0));
-  const std::string next_path = files_.folder() + "/" + next.name;
-  revert.Add([&] { (void)os::RemoveTree(next_path); });
-  RETURN_IF_ERROR(machine->PrepareDisk(next_path, deadline));
-  revert.Add([&] { (void)machine->DropDisk(next_path, deadline); });
-  ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
+  revert.Add([path] { (void)os::RemoveTree(path); });
+  RETURN_IF_ERROR(machine.PrepareDisk(path, VmmDeadline()));
+  revert.Add([&machine, path] { (void)machine.DropDisk(path, VmmDeadline()); });
+  memory::CopyRoom room = MakeRoom(subject.memory);
   phases.Mark("prepare");
 
   Revert thaw;
-  thaw.Add([&] { (void)machine->Continue(deadline); });
-  RETURN_IF_ERROR(machine->Freeze(deadline));
-  RETURN_IF_ERROR(machine->SaveState(draft.path() + snapshot::kStateFile, deadline));
+  thaw.Add([this] { (void)GoOn(); });
+  RETURN_IF_ERROR(machine.Freeze(VmmDeadline()));
+  RETURN_IF_ERROR(machine.SaveState(draft.path() + snapshot::kStateFile, VmmDeadline()));
   phases.Mark("state");
-  ASSIGN_OR_RETURN(memory::Ranges ranges, memory.Written());
-  ASSIGN_OR_RETURN(const memory::Copy copy, memory::Copy::Take(memory, std::move(ranges)));
+  ASSIGN_OR_RETURN(memory::Ranges ranges, subject.memory.Written());
+  ASSIGN_OR_RETURN(memory::Copy copy,
+                   memory::Copy::Take(subject.memory, std::move(ranges), std::move(room)));
   phases.Mark("copy");
-  RETURN_IF_ERROR(machine->SwitchDisk(next_path, deadline));
+  RETURN_IF_ERROR(machine.SwitchDisk(path, VmmDeadline()));
   revert.Disarm();
-  thaw.Disarm();
-  RETURN_IF_ERROR(machine->Continue(deadline));
-  phases.Mark("switch");
-
-  disk::Layers now = layers;
+  disk::Layers now = subject.layers;
   now.insert(now.begin(), next);
   NoteDisk(now);
-  RETURN_IF_ERROR(disk::LinkLayers(layers, files_.folder(), draft.path()));
-  return WriteMemory(
-      copy.ranges(), [&](uint64_t offset, std::span<char> out) { return copy.Read(offset, out); },
-      draft.path(), phases);
+  thaw.Disarm();
+  RETURN_IF_ERROR(GoOn());
+  phases.Mark("switch");
+  return copy;
+}
+
+// A machine that cannot go on is ended: it must not be said to run while it stands still.
+Status Sandbox::GoOn() {
+  const std::shared_ptr<vmm::Machine> machine = Machine();
+  Status goes_on = machine->Continue(VmmDeadline());
+  if (!goes_on && !machine->exit()) {
+    services_.Tell(Severity::kError, id_, "its machine does not go on and is ended",
+                   {{"error", CleanTail(goes_on.error().ToString())}});
+    (void)machine->Kill(VmmDeadline());
+  }
+  return goes_on;
 }
 
 // A failure costs the next sandbox a boot, no more.
@@ -136,7 +164,7 @@ void Sandbox::KeepWarm(const std::string& place, Phases& phases) {
   };
   if (Status kept = keep(); !kept) {
     services_.Tell(Severity::kWarning, id_, "its template's machine could not be kept warm",
-                   {{"error", CleanTail(kept.error().ToString(), 2000)}});
+                   {{"error", CleanTail(kept.error().ToString())}});
   }
   phases.Mark("warm");
 }

@@ -9,7 +9,6 @@ namespace {
 
 using store::SandboxState;
 
-constexpr size_t kMessage = 2000;
 // For the guest to write its own caches to its disk, so that the disk alone is worth something.
 constexpr std::chrono::seconds kSyncLimit{5};
 
@@ -25,7 +24,7 @@ Result<store::SandboxRecord> Sandbox::Pause(const std::string& reason) {
 }
 
 Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
-  Phases phases;
+  Phases phases = BeginPhases("pause");
   const std::string snapshot_id = NewId("sn");
   const std::string place = services_.config.paths.Snapshot(snapshot_id);
   {
@@ -55,14 +54,14 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   // From here on it is paused whatever happens: a restarted server finishes this.
   if (Status ended = EndMachine(); !ended) {
     services_.Tell(Severity::kError, id_, "its machine could not be ended after the pause",
-                   {{"error", CleanTail(ended.error().ToString(), kMessage)}});
+                   {{"error", CleanTail(ended.error().ToString())}});
     return Fail(std::move(ended.error()));
   }
   phases.Mark("vmm");
   reservation_.Release();
   if (Status cleared = files_.RemoveAllButLogs(); !cleared) {
     services_.Tell(Severity::kError, id_, "what it needed to run could not be removed",
-                   {{"error", CleanTail(cleared.error().ToString(), kMessage)}});
+                   {{"error", CleanTail(cleared.error().ToString())}});
   }
   NoteDisk({});
   phases.Mark("release");
@@ -77,13 +76,13 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
 Error Sandbox::UndoPause(const Error& why, Phases& phases) {
   const Error error = why.WithContext("it could not be paused");
   const std::shared_ptr<vmm::Machine> machine = Machine();
-  (void)machine->Continue(Deadline::After(std::chrono::seconds(10)));
+  (void)GoOn();
   ForgetSnapshot();
-  phases.Note("error", json::value(CleanTail(error.ToString(), kMessage)));
+  phases.Note("error", json::value(CleanTail(error.ToString())));
   if (const auto exit = machine->exit()) {
     const Status torn = TearDown(Leave::kLogs);
     (void)RecordEnd({exit->clean ? SandboxState::kStopped : SandboxState::kError,
-                     CleanTail(exit->reason, kMessage), "pause", "failed", phases.Finish()},
+                     CleanTail(exit->reason), "pause", "failed", phases.Finish()},
                     torn);
     return error;
   }
@@ -103,7 +102,7 @@ Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
     return Fail(Code::kAborted, "sandbox '{}' is {}, not paused", id_,
                 store::StateName(before.state));
   }
-  Phases phases;
+  Phases phases = BeginPhases("resume");
   Source source;
   source.snapshot = services_.config.paths.Snapshot(before.snapshot);
   auto manifest = snapshot::Open(source.snapshot);
@@ -131,9 +130,9 @@ Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
     const Error error = ExplainFailure(up.error()).WithContext("it could not be resumed");
     const Status torn = TearDownMachine();
     NoteDisk({});
-    (void)RecordEnd({SandboxState::kPaused, CleanTail(error.message, kMessage), "resume", "failed",
-                     std::move(times)},
-                    torn);
+    (void)RecordEnd(
+        {SandboxState::kPaused, CleanTail(error.message), "resume", "failed", std::move(times)},
+        torn);
     return Fail(error);
   }
   activity_.Touch();
@@ -147,7 +146,7 @@ Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
 Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const std::string& place,
                                                  snapshot::Durability durability) {
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
-  Phases phases;
+  Phases phases = BeginPhases("snapshot");
   if (state() == SandboxState::kPaused) return CopySnapshot(id, place, durability);
   {
     std::lock_guard lock(mutex_);

@@ -8,7 +8,6 @@ namespace {
 
 using store::SandboxState;
 
-constexpr size_t kMessage = 2000;
 constexpr std::chrono::seconds kVmmLimit{10};
 
 }  // namespace
@@ -49,7 +48,7 @@ void Sandbox::RecordRecovered(const Status& torn, SandboxState state, const std:
 }
 
 void Sandbox::AdoptOrEnd() {
-  Phases phases;
+  Phases phases = BeginPhases("adopt");
   const store::SandboxRecord found = record();
   reservation_ = services_.admission.Take(AmountOf(found));
   const Status adopted = Adopt();
@@ -62,8 +61,8 @@ void Sandbox::AdoptOrEnd() {
     services_.Tell(Severity::kInfo, id_, "adopted", phases.Finish());
     return;
   }
-  const std::string reason = CleanTail(adopted.error().message, kMessage);
-  phases.Note("error", json::value(CleanTail(adopted.error().ToString(), kMessage)));
+  const std::string reason = CleanTail(adopted.error().message);
+  phases.Note("error", json::value(CleanTail(adopted.error().ToString())));
   SetClosing(true);
   const Status torn = TearDown(Leave::kLogs);
   (void)RecordEnd({SandboxState::kError, reason, "adopt", "failed", phases.Finish()}, torn);

@@ -11,8 +11,6 @@ namespace {
 using std::chrono::milliseconds;
 using store::SandboxState;
 
-// Of the console, in errors and journal lines.
-constexpr size_t kConsoleTail = 2000;
 // How long after its channel has broken a machine's end may be noticed.
 constexpr milliseconds kExitLag{2'000};
 
@@ -51,7 +49,7 @@ Code CodeForCaller(Code code) {
 }  // namespace
 
 Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation reservation) {
-  Phases phases;
+  Phases phases = BeginPhases("create");
   reservation_ = std::move(reservation);
   store::SandboxRecord next = record();
   next.origin = source.origin;
@@ -76,6 +74,7 @@ Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation re
   phases.Mark("record");
 
   Status up = BringUp(source, phases);
+  if (!up && source.MayBootInstead() && !IsInterrupted()) up = BootInstead(source, up, phases);
   json::object times = phases.Finish();
   if (up) {
     next = record();
@@ -95,7 +94,30 @@ Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation re
   return next;
 }
 
+// The warm machine of a template is only a cache: one that does not come up is thrown away.
+Status Sandbox::BootInstead(Source source, const Status& failed, Phases& phases) {
+  services_.Tell(Severity::kWarning, id_, "its template's warm machine did not come up",
+                 {{"error", CleanTail(failed.error().ToString())}});
+  phases.Note("restore_error", json::value(CleanTail(failed.error().ToString())));
+  RETURN_IF_ERROR(EndMachine());
+  RETURN_IF_ERROR(files_.RemoveAllButLogs());
+  RETURN_IF_ERROR(snapshot::Remove(source.snapshot));
+  phases.Mark("undo");
+  source.snapshot.clear();
+  source.manifest.reset();
+  source.origin = "boot: the template's warm machine did not come up";
+  {
+    std::lock_guard lock(mutex_);
+    record_.origin = source.origin;
+  }
+  return BringUp(source, phases);
+}
+
 Status Sandbox::BringUp(const Source& source, Phases& phases) {
+  {
+    std::lock_guard lock(mutex_);
+    exit_.reset();  // of an earlier machine
+  }
   RETURN_IF_ERROR(files_.MakeFolders());
   const Deadline deadline = Deadline::After(services_.config.boot_limit);
   RETURN_IF_ERROR(source.manifest && !source.cold ? Restore(source, deadline, phases)
@@ -172,10 +194,7 @@ std::shared_ptr<agent::Client> Sandbox::Agent() const {
 
 // The first stream is made when the agent runs; until then this waits.
 Status Sandbox::WaitForAgent(Deadline deadline, Phases& phases) {
-  {
-    std::lock_guard lock(mutex_);
-    if (interrupted_) return Fail(Code::kAborted, "interrupted");
-  }
+  if (IsInterrupted()) return Fail(Code::kAborted, "interrupted");
   ASSIGN_OR_RETURN(
       const UniqueFd first,
       Agent()->channel().Connect(wire::kAgentPort, agent::Lane::kInteractive, deadline));
@@ -271,15 +290,15 @@ Error Sandbox::ExplainFailure(const Error& error) {
                                     services_.config.boot_limit.count() / 1000);
     explained.detail = error.ToString();
   }
-  const auto console = files_.ConsoleTail(kConsoleTail);
+  const auto console = files_.ConsoleTail(kMaxText);
   if (console && !console->empty()) explained.detail += "\nconsole: " + *console;
-  explained.message = CleanTail(explained.message, kConsoleTail);
-  explained.detail = CleanTail(explained.detail, 2 * kConsoleTail);
-  return explained.WithContext("sandbox did not start");
+  explained.message = CleanTail(explained.message);
+  explained.detail = CleanTail(explained.detail, 2 * kMaxText);
+  return explained;
 }
 
 Error Sandbox::UndoStart(const Error& why, Phases& phases) {
-  Error error = ExplainFailure(why);
+  Error error = ExplainFailure(why).WithContext("sandbox did not start");
   SetClosing(true);
   Status undone = TearDown(Leave::kNothing);
   if (undone) undone = RemoveRecord();
@@ -288,9 +307,9 @@ Error Sandbox::UndoStart(const Error& why, Phases& phases) {
   if (!undone) {
     // What is left has a record, so that it can be removed.
     (void)RecordFact({SandboxState::kError,
-                      CleanTail(undone.error().WithContext(error.message).message, kConsoleTail),
-                      "create", "failed"});
-    phases.Note("undo_error", json::value(CleanTail(undone.error().ToString(), kConsoleTail)));
+                      CleanTail(undone.error().WithContext(error.message).message), "create",
+                      "failed"});
+    phases.Note("undo_error", json::value(CleanTail(undone.error().ToString())));
     if (!IsLive()) services_.forget(id_);
   }
   services_.Tell(Severity::kWarning, id_, error.message, phases.Finish());

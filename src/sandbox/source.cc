@@ -75,7 +75,11 @@ Result<Source> SourceOf(const Services& services, const store::SandboxRecord& re
   const std::string place = WarmPlace(services, record);
   if (os::Exists(place)) {
     auto warm = SourceOfSnapshot(services, place, "template");
-    if (warm) return warm;
+    if (warm) {
+      warm->boot = from;
+      warm->warm = place;
+      return warm;
+    }
     // A cache: what does not fit any more (QEMU has been updated, say) is made anew.
     (void)snapshot::Remove(place);
   }

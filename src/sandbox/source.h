@@ -19,9 +19,12 @@ struct Source {
   std::optional<snapshot::Manifest> manifest;
   bool cold = false;
 
-  // Where to keep a snapshot of the machine just booted, before it has learnt anything of the one
-  // it is for; empty: nowhere.
+  // Where the warm machine of the template is, or is to be kept: a snapshot of a machine just
+  // booted, before it has learnt anything of the sandbox that it is for. Empty: nowhere.
   std::string warm;
+
+  // Whether it is a warm machine, which a boot makes anew.
+  bool MayBootInstead() const { return manifest && !cold && !warm.empty(); }
 
   // For the record: "boot", "template", "fork of sb-...".
   std::string origin = "boot";

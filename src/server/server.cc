@@ -1,4 +1,5 @@
 #include "server/server.h"
+#include "server/fault.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -68,6 +69,7 @@ Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config
   manager.disk_backend = config.disk_backend;
   manager.ended_retention = std::chrono::hours(config.ended_retention_hours);
   manager.observer = LogHappening;
+  manager.on_step = FaultFromEnvironment();
   return sandbox::MakeManager(std::move(manager), store, catalogue, engine);
 }
 

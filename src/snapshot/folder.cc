@@ -17,19 +17,30 @@ namespace {
 
 constexpr const char* kMemoryMap = "/memory.map";
 constexpr std::string_view kDraftSuffix = ".draft";
+constexpr size_t kMaxManifest = 1 << 20;  // bytes
 
 std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
-Status SyncFile(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd || ::fsync(fd.get()) < 0) return Fail(ErrnoError("cannot sync '" + path + "'"));
-  return {};
+// Whatever has been synced before costs next to nothing.
+Status SyncFiles(const std::string& folder) {
+  ASSIGN_OR_RETURN(const auto names, os::ListDirectory(folder));
+  for (const std::string& name : names) RETURN_IF_ERROR(SyncFile(folder + "/" + name));
+  return SyncDirectory(folder);
 }
 
+// That a file is missing is damage too, not "no such snapshot".
 Status CheckDigest(const std::string& path, const std::string& wanted, const char* what) {
-  ASSIGN_OR_RETURN(const std::string found, os::Sha256File(path));
-  if (found == wanted) return {};
-  return Fail(Error{Code::kDataLoss, fmt::format("the snapshot's {} is damaged", what), path});
+  const auto found = os::Sha256File(path);
+  if (found && *found == wanted) return {};
+  if (!found && found.error().code != Code::kNotFound) return Fail(found.error());
+  return Fail(Error{Code::kDataLoss,
+                    fmt::format("the snapshot's {} is {}", what, found ? "damaged" : "missing"),
+                    path});
+}
+
+// The file is ours: that it is not what it should be is no fault of who asked.
+Error DamagedManifest(const Error& why, const std::string& place) {
+  return {Code::kDataLoss, "the snapshot's manifest is damaged: " + why.message, place};
 }
 
 }  // namespace
@@ -50,11 +61,14 @@ Status Draft::Commit(Manifest& manifest, Durability durability) {
   ASSIGN_OR_RETURN(manifest.state_digest, os::Sha256File(path_ + kStateFile));
   ASSIGN_OR_RETURN(manifest.memory_digest, os::Sha256File(path_ + kMemoryMap));
   const std::string text = json::serialize(manifest.ToJson()) + "\n";
-  RETURN_IF_ERROR(WriteFileAtomically(path_ + kManifestFile, text, 0600));
-  if (durability == Durability::kDurable) {
-    RETURN_IF_ERROR(SyncFile(path_ + kStateFile));
-    RETURN_IF_ERROR(SyncDirectory(path_));
+  // Better none than one that cannot be opened again.
+  if (auto readable = ParseManifest(text); !readable) {
+    return Fail(Error{Code::kInternal, "the snapshot's manifest would be damaged",
+                      readable.error().ToString()});
   }
+  if (durability == Durability::kDurable) RETURN_IF_ERROR(SyncFiles(path_));
+  RETURN_IF_ERROR(ReplaceFile(path_ + kManifestFile, text, 0600));
+  if (durability == Durability::kDurable) RETURN_IF_ERROR(SyncFiles(path_));
   if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, place_.c_str(), RENAME_NOREPLACE) < 0) {
     return Fail(ErrnoError("cannot put snapshot '" + manifest.id + "' in its place"));
   }
@@ -64,14 +78,21 @@ Status Draft::Commit(Manifest& manifest, Durability durability) {
 }
 
 Result<Manifest> Open(const std::string& place) {
-  auto text = ReadFile(place + kManifestFile, 1 << 20);
+  auto text = ReadFile(place + kManifestFile, kMaxManifest);
   if (!text && text.error().code == Code::kNotFound) {
     return Fail(Error{Code::kNotFound, "the snapshot is not there", place});
   }
+  if (!text && text.error().code == Code::kOutOfRange) {
+    return Fail(DamagedManifest(text.error(), place));
+  }
   if (!text) return Fail(std::move(text.error()));
-  ASSIGN_OR_RETURN(Manifest manifest, ParseManifest(*text));
-  RETURN_IF_ERROR(CheckDigest(place + kStateFile, manifest.state_digest, "machine state"));
-  RETURN_IF_ERROR(CheckDigest(place + kMemoryMap, manifest.memory_digest, "memory map"));
+  Result<Manifest> manifest = ParseManifest(*text);
+  if (!manifest && manifest.error().code == Code::kInvalidArgument) {
+    return Fail(DamagedManifest(manifest.error(), place));
+  }
+  if (!manifest) return manifest;
+  RETURN_IF_ERROR(CheckDigest(place + kStateFile, manifest->state_digest, "machine state"));
+  RETURN_IF_ERROR(CheckDigest(place + kMemoryMap, manifest->memory_digest, "memory map"));
   return manifest;
 }
 

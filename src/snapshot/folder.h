@@ -33,8 +33,8 @@ class Draft {
   // The folder as long as it is a draft.
   const std::string& path() const { return path_; }
 
-  // Fills in the manifest's digests, writes it and moves the folder to its place. kDurable: all is
-  // on the disk when it returns (the memory and disk files' content must have been synced).
+  // Fills in the manifest's digests, writes it and moves the folder to its place. kDurable: all of it
+  // is on the disk when this returns, the manifest last.
   // kAlreadyExists when there is a snapshot.
   Status Commit(Manifest& manifest, Durability durability);
 
@@ -47,7 +47,8 @@ class Draft {
 };
 
 // Reads a snapshot's manifest, checking the digests of state and memory map. kNotFound when there
-// is none, kDataLoss when they do not fit.
+// is none, kDataLoss when it is damaged or one of the two is missing or another; kUnimplemented for
+// a newer format.
 Result<Manifest> Open(const std::string& place);
 
 // Removes one, the manifest first, so that it is whole or none. Harmless when absent.

@@ -1,0 +1,250 @@
+// Pausing and resuming, with memory that is really taken and given back.
+#include <gmock/gmock.h>
+
+#include "base/id.h"
+#include "sandbox/manager_fixture.h"
+#include "snapshot/folder.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using store::SandboxState;
+using ::testing::HasSubstr;
+
+class PauseTest : public ManagerFixture {
+ protected:
+  void SetUp() override {
+    ManagerFixture::SetUp();
+    StartManager();
+  }
+
+  std::string SnapshotFolder(const std::string& id) {
+    return config_.paths.Snapshot(Stored(id).snapshot);
+  }
+
+  void Pause(const std::string& id) {
+    const auto paused = manager_->Pause(kTenant, id, "asked to");
+    ASSERT_TRUE(paused) << paused.error().ToString();
+    EXPECT_EQ(paused->state, SandboxState::kPaused);
+  }
+  void Resume(const std::string& id) {
+    const auto resumed = manager_->Resume(kTenant, id);
+    ASSERT_TRUE(resumed) << resumed.error().ToString();
+    EXPECT_EQ(resumed->state, SandboxState::kRunning);
+  }
+};
+
+TEST_F(PauseTest, MemoryComesBackAndAllElseIsGivenBack) {
+  const std::string id = Create();
+  Memory(id)[5000] = 'a';
+  Memory(id)[100 << 20] = 'b';
+  Pause(id);
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  EXPECT_EQ(Stored(id).reason, "asked to");
+  EXPECT_TRUE(IsId("sn", Stored(id).snapshot));
+  EXPECT_TRUE(Stored(id).machine.empty());
+  EXPECT_EQ(engine_->alive(), 0);
+  EXPECT_EQ(manager_->totals().memory_mb, 0);
+  EXPECT_TRUE(RuntimeFolders().empty());
+  EXPECT_TRUE(disk::FindLayers(config_.paths.Sandbox(id))->empty());
+  EXPECT_EQ(manager_->Console(kTenant, id, 6).value(), "guest\n");
+  EXPECT_THAT(manager_->Use(kTenant, id).error().message, HasSubstr("is paused"));
+  EXPECT_EQ(manager_->Pause(kTenant, id, "again").error().code, Code::kAborted);
+
+  Resume(id);
+  EXPECT_EQ(Memory(id)[5000], 'a');
+  EXPECT_EQ(Memory(id)[100 << 20], 'b');
+  EXPECT_EQ(Memory(id)[7000], 0);
+  EXPECT_FALSE(engine_->Find(id)->frozen);
+  EXPECT_EQ(engine_->Find(id)->last_init().at("sandboxId").as_string(), id);
+  EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
+  EXPECT_TRUE(Stored(id).snapshot.empty());
+  EXPECT_TRUE(Snapshots().empty());
+  EXPECT_EQ(manager_->totals().memory_mb, 128);
+  EXPECT_TRUE(manager_->Use(kTenant, id));
+  EXPECT_EQ(manager_->Resume(kTenant, id).error().code, Code::kAborted);
+}
+
+TEST_F(PauseTest, EachPauseWritesOnlyWhatHasChanged) {
+  const std::string id = Create();
+  std::fill_n(Memory(id).begin(), 8 << 20, 'x');
+  Pause(id);
+  EXPECT_GE(disk::AllocatedBytes(SnapshotFolder(id)), uint64_t{8} << 20);
+  for (int i = 1; i <= 12; ++i) {
+    const auto before = Names(SnapshotFolder(id));
+    Resume(id);
+    Memory(id)[static_cast<size_t>(i) << 16] = static_cast<char>(i);
+    Memory(id)[20 << 20] = 'z';
+    Pause(id);
+    EXPECT_LE(NewMemoryBytes(before, SnapshotFolder(id)), 64u << 10) << "pause " << i;
+  }
+  Resume(id);
+  for (int i = 1; i <= 12; ++i) EXPECT_EQ(Memory(id)[static_cast<size_t>(i) << 16], i);
+  EXPECT_EQ(Memory(id)[123], 'x');
+}
+
+TEST_F(PauseTest, PagesThatBecomeZeroAreZeroAgain) {
+  const std::string id = Create();
+  std::fill_n(Memory(id).begin(), 1 << 20, 'x');
+  Pause(id);
+  Resume(id);
+  std::fill_n(Memory(id).begin() + 4096, 8192, 0);
+  Pause(id);
+  Resume(id);
+  EXPECT_EQ(Memory(id)[4095], 'x');
+  EXPECT_EQ(Memory(id)[4096], 0);
+  EXPECT_EQ(Memory(id)[4096 + 8191], 0);
+  EXPECT_EQ(Memory(id)[4096 + 8192], 'x');
+}
+
+TEST_F(PauseTest, AFailedPauseLeavesItRunning) {
+  const std::string id = Create();
+  engine_->Find(id)->Set({.state_fails = true});
+  const auto paused = manager_->Pause(kTenant, id, "asked to");
+  ASSERT_FALSE(paused);
+  EXPECT_THAT(paused.error().message, HasSubstr("could not be paused"));
+  EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
+  EXPECT_TRUE(Stored(id).snapshot.empty());
+  EXPECT_FALSE(engine_->Find(id)->frozen);
+  EXPECT_TRUE(manager_->Use(kTenant, id));
+  EXPECT_TRUE(Snapshots().empty());
+  EXPECT_TRUE(HasEvent(id, "pause", "failed"));
+  // And can be paused after all.
+  engine_->Find(id)->Set({});
+  Pause(id);
+}
+
+TEST_F(PauseTest, AFailedResumeLeavesItPaused) {
+  const std::string id = Create();
+  Memory(id)[1] = 'k';
+  Pause(id);
+  const std::string snapshot = Stored(id).snapshot;
+  for (const FakeBehaviour behaviour :
+       {FakeBehaviour{.restore_fails = true}, FakeBehaviour{.init_fails = true},
+        FakeBehaviour{.ends_at_once = true}}) {
+    engine_->Set(behaviour);
+    const auto resumed = manager_->Resume(kTenant, id);
+    ASSERT_FALSE(resumed);
+    EXPECT_THAT(resumed.error().message, HasSubstr("could not be resumed"));
+    EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+    EXPECT_EQ(Stored(id).snapshot, snapshot);
+    EXPECT_EQ(engine_->alive(), 0);
+    EXPECT_EQ(manager_->totals().memory_mb, 0);
+    EXPECT_TRUE(RuntimeFolders().empty());
+  }
+  engine_->Set({});
+  Resume(id);
+  EXPECT_EQ(Memory(id)[1], 'k');
+}
+
+TEST_F(PauseTest, ASnapshotOfAnotherEngineIsRefusedWithTheReason) {
+  const std::string id = Create();
+  Pause(id);
+  engine_->build = "2";
+  const auto resumed = manager_->Resume(kTenant, id);
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().code, Code::kFailedPrecondition);
+  EXPECT_THAT(resumed.error().message, HasSubstr("made with another engine"));
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  engine_->build = "1";
+  Resume(id);
+}
+
+TEST_F(PauseTest, ADamagedSnapshotIsRefused) {
+  const std::string id = Create();
+  Pause(id);
+  ASSERT_TRUE(WriteFileAtomically(SnapshotFolder(id) + "/state", "other"));
+  const auto resumed = manager_->Resume(kTenant, id);
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().code, Code::kDataLoss);
+  EXPECT_THAT(resumed.error().message, HasSubstr("machine state is damaged"));
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+}
+
+TEST_F(PauseTest, APausedOneCanBeStoppedAndRemoved) {
+  const std::string stopped = Create();
+  const std::string removed = Create();
+  Pause(stopped);
+  Pause(removed);
+  ASSERT_TRUE(manager_->Stop(kTenant, stopped, "asked to"));
+  EXPECT_EQ(Stored(stopped).state, SandboxState::kStopped);
+  EXPECT_EQ(Snapshots().size(), 1u);
+  ASSERT_TRUE(manager_->Destroy(kTenant, removed));
+  EXPECT_TRUE(Snapshots().empty());
+  ASSERT_TRUE(manager_->Destroy(kTenant, stopped));
+  ExpectNothingLeft();
+}
+
+TEST_F(PauseTest, AnIdleOneIsPausedInItsTime) {
+  const std::string id = Create(1, "pause");
+  ASSERT_TRUE(WaitForState(id, SandboxState::kPaused));
+  EXPECT_EQ(Stored(id).reason, "idle for 1 s");
+  Resume(id);
+  ASSERT_TRUE(WaitForState(id, SandboxState::kPaused));
+}
+
+TEST_F(PauseTest, OneWhoseMachineEndsMeanwhileIsNotPaused) {
+  const std::string id = Create();
+  engine_->Find(id)->End({"VMM killed by signal 9", false});
+  const auto paused = manager_->Pause(kTenant, id, "asked to");
+  ASSERT_FALSE(paused);
+  ASSERT_TRUE(WaitForState(id, SandboxState::kError));
+  EXPECT_EQ(Stored(id).reason, "VMM killed by signal 9");
+  EXPECT_TRUE(Snapshots().empty());
+}
+
+TEST_F(PauseTest, TheStoresFailureAtTheIntentChangesNothing) {
+  const std::string id = Create();
+  const auto full = [](SandboxState wanted) {
+    return [=](const std::string& call, SandboxState now) -> std::optional<Error> {
+      if (call != "update" || now != wanted) return std::nullopt;
+      return Error{Code::kResourceExhausted, "the disk is full", {}};
+    };
+  };
+  store_->Set(full(SandboxState::kPausing));
+  EXPECT_EQ(manager_->Pause(kTenant, id, "").error().code, Code::kResourceExhausted);
+  EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
+  EXPECT_TRUE(manager_->Use(kTenant, id));
+  EXPECT_TRUE(Snapshots().empty());
+  store_->Set(nullptr);
+  Pause(id);
+  store_->Set(full(SandboxState::kResuming));
+  EXPECT_EQ(manager_->Resume(kTenant, id).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  EXPECT_EQ(manager_->totals().memory_mb, 0);
+  store_->Set(full(SandboxState::kRunning));
+  EXPECT_EQ(manager_->Resume(kTenant, id).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  EXPECT_EQ(engine_->alive(), 0);
+  store_->Set(nullptr);
+  Resume(id);
+}
+
+TEST_F(PauseTest, ShutdownCanPauseThemAll) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(Create());
+  EXPECT_EQ(manager_->Shutdown(AtShutdown::kPause, Deadline::After(seconds(30))), 0);
+  EXPECT_EQ(engine_->alive(), 0);
+  for (const auto& id : ids) EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  StartManager();
+  for (const auto& id : ids) Resume(id);
+}
+
+TEST_F(PauseTest, APausedOneSurvivesTheServersEnd) {
+  const std::string id = Create();
+  Memory(id)[77] = 'm';
+  Pause(id);
+  StartManager();
+  EXPECT_EQ(manager_->Get(kTenant, id)->state, SandboxState::kPaused);
+  Resume(id);
+  EXPECT_EQ(Memory(id)[77], 'm');
+
+  Pause(id);
+  ASSERT_TRUE(os::RemoveTree(SnapshotFolder(id)));
+  StartManager();
+  EXPECT_EQ(Stored(id).state, SandboxState::kError);
+  EXPECT_THAT(Stored(id).reason, HasSubstr("cannot be resumed"));
+}
+
+}  // namespace
+}  // namespace wrenn::sandbox
