@@ -33,6 +33,9 @@ class FakeManager final : public sandbox::Manager {
     record.vcpus = request.vcpus.value_or(1);
     record.memory_mb = request.memory_mb.value_or(512);
     record.timeout_sec = request.timeout_sec;
+    record.on_timeout = request.on_timeout;
+    record.egress = request.egress.value_or(false);
+    record.origin = "template";
     record.metadata = request.metadata;
     record.envs = request.envs;
     record.engine = "fake/none";
@@ -108,6 +111,7 @@ class FakeManager final : public sandbox::Manager {
     made.type = "snapshot";
     made.vcpus = record.vcpus;
     made.memory_mb = record.memory_mb;
+    made.created_at = std::chrono::system_clock::now();
     snapshots_[made.name] = made;
     return made;
   }
@@ -157,6 +161,7 @@ class FakeManager final : public sandbox::Manager {
 
   Totals totals() const override { return {}; }
   const vmm::EngineInfo& engine() const override { return engine_; }
+  std::string MetricsText() const override { return "wrenn_sandboxes 1\n"; }
   int Shutdown(sandbox::AtShutdown, Deadline) override { return 0; }
 
  private:

@@ -9,6 +9,7 @@
 #include "sandbox/recovery.h"
 #include "sandbox/template_snapshot.h"
 #include "sandbox/turns.h"
+#include "sandbox/warm_pool.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -19,6 +20,15 @@ constexpr int kSpareWorkers = 16;
 // Unlimited starts would need unlimited threads.
 constexpr int kMostParallelStarts = 64;
 constexpr int kMaxEvents = 1000;
+
+PoolShape ShapeOf(const store::SandboxRecord& record, const Source& source) {
+  return {record.template_name, source,         record.vcpus,
+          record.memory_mb,     record.disk_mb, record.egress};
+}
+
+std::string Gauge(const char* name, const char* help, int64_t value) {
+  return fmt::format("# HELP {0} {1}\n# TYPE {0} gauge\n{0} {2}\n", name, help, value);
+}
 
 int ParallelStarts(const Limits& limits) {
   const int wanted = limits.max_parallel_starts;
@@ -33,8 +43,9 @@ class ManagerImpl final : public Manager {
         disk_backend_(std::move(disk_backend)),
         admission_(config_.limits, config_.paths.root),
         workers_(std::make_shared<WorkerPool>(ParallelStarts(config_.limits) + kSpareWorkers)),
-        services_{config_, store, catalogue, engine, admission_, workers_, {}, {}, {}},
+        services_{config_, store, catalogue, engine, admission_, workers_, metrics_, {}, {}, {}},
         directory_(services_),
+        pool_(services_),
         starts_(std::make_shared<Turns>(ParallelStarts(config_.limits))),
         reaper_(Wire(), directory_) {}
 
@@ -45,6 +56,7 @@ class ManagerImpl final : public Manager {
   Status Recover() override {
     RETURN_IF_ERROR(RecoverAll(services_, directory_));
     reaper_.Start();
+    FillPool();
     return {};
   }
 
@@ -56,8 +68,10 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     RETURN_IF_ERROR(CheckEgress(request));
     record.disk_backend = disk_backend_;
-    ASSIGN_OR_RETURN(Reservation reservation, admission_.Reserve(AmountOf(record)));
     ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
+    if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source));
+    if (source.ready) record.id = source.ready->id;
+    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(record)));
     ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));
     return Start(sandbox, std::move(source), std::move(reservation)).get();
   }
@@ -93,7 +107,7 @@ class ManagerImpl final : public Manager {
   Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
-    ASSIGN_OR_RETURN(Reservation reservation, admission_.Reserve(AmountOf(sandbox->record())));
+    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(sandbox->record())));
     auto held = std::make_shared<Reservation>(std::move(reservation));
     return sandbox->executor().Call([sandbox, held] { return sandbox->Resume(std::move(*held)); });
   }
@@ -107,7 +121,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(const auto parent, directory_.Find(tenant, id));
     std::vector<Reservation> reservations;
     for (int i = 0; i < count; ++i) {
-      ASSIGN_OR_RETURN(Reservation one, admission_.Reserve(AmountOf(parent->record())));
+      ASSIGN_OR_RETURN(Reservation one, Reserve(AmountOf(parent->record())));
       reservations.push_back(std::move(one));
     }
     // Only for the children to start from: they keep links to what they need.
@@ -170,10 +184,27 @@ class ManagerImpl final : public Manager {
 
   const vmm::EngineInfo& engine() const override { return services_.engine.info(); }
 
+  std::string MetricsText() const override {
+    const Amount used = admission_.used();
+    std::string text = Gauge("wrenn_sandboxes", "Sandboxes that hold a machine.", used.sandboxes) +
+                       Gauge("wrenn_memory_mb", "Memory that is promised.", used.memory_mb) +
+                       Gauge("wrenn_vcpus", "Virtual CPUs that are promised.", used.vcpus) +
+                       Gauge("wrenn_disk_mb", "Disk that is promised.", used.disk_mb);
+    text +=
+        "# HELP wrenn_warm_machines Machines that stand ready.\n"
+        "# TYPE wrenn_warm_machines gauge\n";
+    for (const WarmPool::Size& size : pool_.sizes()) {
+      text += fmt::format("wrenn_warm_machines{{template=\"{}\"}} {}\n", size.template_name,
+                          size.ready);
+    }
+    return text + metrics_.Render();
+  }
+
   int Shutdown(AtShutdown sandboxes, Deadline deadline) override {
     gate_.Close();
     services_.closing = true;
     reaper_.Stop();
+    pool_.Stop();
     // Those that start have nobody who will use them.
     for (const auto& sandbox : directory_.Live()) {
       if (sandbox->record().state == store::SandboxState::kStarting) sandbox->Interrupt();
@@ -201,6 +232,36 @@ class ManagerImpl final : public Manager {
     Gate::Pass pass = gate_.Enter();
     if (!pass) return Fail(Code::kUnavailable, "the server is shutting down");
     return pass;
+  }
+
+  // The pool's machines give way.
+  Result<Reservation> Reserve(const Amount& amount) {
+    auto reservation = admission_.Reserve(amount);
+    if (reservation || reservation.error().code != Code::kResourceExhausted) return reservation;
+    if (!pool_.GiveBack(amount.memory_mb)) return reservation;
+    return admission_.Reserve(amount);
+  }
+
+  // The templates that always have machines ready, before anybody asks for one. One that has never
+  // been started gets them after its first sandbox.
+  void FillPool() {
+    for (const auto& [name, count] : config_.warm_pool.fixed) {
+      const auto add = [&, &called = name]() -> Status {
+        ASSIGN_OR_RETURN(const template_::Resolved from,
+                         services_.catalogue.Find(store::kDefaultTenant, called));
+        CreateRequest request;
+        RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
+        ASSIGN_OR_RETURN(const store::SandboxRecord record,
+                         MakePlan(store::kDefaultTenant, request, from, config_.limits));
+        ASSIGN_OR_RETURN(const Source source, SourceOf(services_, record, from));
+        if (source.IsRestore()) pool_.Add(ShapeOf(record, source));
+        return {};
+      };
+      if (Status added = add(); !added) {
+        services_.Tell(Severity::kWarning, "", "no warm machines of a template",
+                       {{"template", name}, {"error", added.error().ToString()}});
+      }
+    }
   }
 
   Status CheckEgress(const CreateRequest& request) const {
@@ -232,7 +293,7 @@ class ManagerImpl final : public Manager {
                                                           const std::string& place,
                                                           std::vector<Reservation> reservations) {
     ASSIGN_OR_RETURN(const Source source,
-                     SourceOfSnapshot(services_, place, "fork of " + parent.id()));
+                     SourceOfSnapshot(services_, place, "fork of " + parent.id(), "fork"));
     std::vector<std::shared_ptr<Sandbox>> children;
     std::vector<std::future<Result<store::SandboxRecord>>> starting;
     for (Reservation& reservation : reservations) {
@@ -279,8 +340,10 @@ class ManagerImpl final : public Manager {
   Gate gate_;
   Admission admission_;
   const std::shared_ptr<WorkerPool> workers_;
+  Metrics metrics_;
   Services services_;
   Directory directory_;
+  WarmPool pool_;
   const std::shared_ptr<Turns> starts_;
   Reaper reaper_;
 };

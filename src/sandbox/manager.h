@@ -122,12 +122,20 @@ class Manager {
   };
   virtual Totals totals() const = 0;
   virtual const vmm::EngineInfo& engine() const = 0;
+  // Counters and histograms, in the text format of Prometheus.
+  virtual std::string MetricsText() const = 0;
 
   // Ends the work: new calls fail with kUnavailable, starts in progress are undone. What runs goes
   // on and is adopted by the next start (kKeep), or is paused or stopped, all in parallel; what is
   // being stopped and has not ended at the deadline is killed. Answers how many machines still run.
   // Leases must be gone before the manager is destroyed.
   virtual int Shutdown(AtShutdown sandboxes, Deadline deadline) = 0;
+};
+
+// How many machines of a template are kept ready, restored and standing still.
+struct WarmPoolConfig {
+  int most = 8;                      // by demand; 0: none
+  std::map<std::string, int> fixed;  // by a template's name, whatever the demand
 };
 
 struct ManagerConfig {
@@ -144,10 +152,11 @@ struct ManagerConfig {
   std::chrono::milliseconds ended_retention{std::chrono::hours(24)};
   // How long activity is kept in memory before it is stored.
   std::chrono::milliseconds activity_interval{5'000};
+  WarmPoolConfig warm_pool;
   // Told what happens; may be empty.
   Observer observer;
-  // Called after each step of a transition ("pause.state"), on the sandbox's executor, for tests that
-  // have something fail right there; may be empty.
+  // Called after each step of a transition ("pause.state"), on the sandbox's executor, for tests
+  // that have something fail right there; may be empty.
   std::function<void(const std::string& step, const store::SandboxRecord& record)> on_step;
 };
 

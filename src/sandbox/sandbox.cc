@@ -53,9 +53,10 @@ Sandbox::Sandbox(Services& services, store::SandboxRecord record, SandboxFiles f
       orphan_(!record_.machine.empty()) {}
 
 Phases Sandbox::BeginPhases(const std::string& transition) const {
-  if (!services_.config.on_step) return Phases();
-  return Phases([this, transition](std::string_view phase) {
-    services_.config.on_step(fmt::format("{}.{}", transition, phase), record());
+  return Phases([this, transition](std::string_view phase, std::chrono::duration<double> time) {
+    services_.metrics.Observe(transition, phase, time.count());
+    const auto& on_step = services_.config.on_step;
+    if (on_step) on_step(fmt::format("{}.{}", transition, phase), record());
   });
 }
 

@@ -58,7 +58,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // The following run on its executor.
 
   // Brings it up. On failure nothing is left of it, neither record nor files.
-  Result<store::SandboxRecord> Start(const Source& source, Reservation reservation);
+  Result<store::SandboxRecord> Start(Source source, Reservation reservation);
   // Freezes it into a snapshot and gives back all that it uses but disk space. On failure it runs
   // on. kAborted when it does not run.
   Result<store::SandboxRecord> Pause(const std::string& reason);
@@ -104,13 +104,14 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   // sandbox_start.cc
   Status BringUp(const Source& source, Phases& phases);
-  Status BootInstead(Source source, const Status& failed, Phases& phases);
+  Status TryAgain(const Source& source, const Status& failed, Phases& phases);
   Status Boot(const Source& source, Deadline deadline, Phases& phases);
   Status Restore(const Source& source, Deadline deadline, Phases& phases);
   Status WaitForAgent(Deadline deadline, Phases& phases);
   Status PrepareAgent(Deadline deadline, Phases& phases);
-  // `token` is what the agent asks for until Init() has set another.
-  void TakeMachine(std::unique_ptr<vmm::Machine> machine, const std::string& token);
+  // `agent` has the token that the agent in it asks for, until Init() sets another.
+  void TakeMachine(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<agent::Client> agent);
+  void NoteOrigin(const Source& source);
   void NoteDisk(const disk::Layers& layers);
   std::shared_ptr<vmm::Machine> Machine() const;
   std::shared_ptr<agent::Client> Agent() const;
@@ -118,6 +119,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Error UndoStart(const Error& why, Phases& phases);
   // Where its machine is, and all that it is made of.
   vmm::MachineConfig Place() const;
+  vmm::MachineConfig Shape() const;  // without disk and memory
   Result<vmm::MachineConfig> Configuration() const;
 
   // sandbox_recover.cc

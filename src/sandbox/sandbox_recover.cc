@@ -57,8 +57,9 @@ void Sandbox::AdoptOrEnd() {
     activity_.Touch();
     services_.wake_reaper();
     // It runs, whether this could be written or not.
-    (void)RecordFact({SandboxState::kRunning, "", "adopt", "done", phases.Finish()});
-    services_.Tell(Severity::kInfo, id_, "adopted", phases.Finish());
+    const json::object times = phases.Finish();
+    (void)RecordFact({SandboxState::kRunning, "", "adopt", "done", times});
+    services_.Tell(Severity::kInfo, id_, "adopted", times);
     return;
   }
   const std::string reason = CleanTail(adopted.error().message);
@@ -76,7 +77,8 @@ Status Sandbox::Adopt() {
                       machine.error().ToString()});
   }
   if (!machine) return Fail(machine.error().WithContext("the machine could not be adopted"));
-  TakeMachine(std::move(*machine), record().agent_token);
+  auto agent = std::make_shared<agent::Client>((*machine)->channel(), record().agent_token);
+  TakeMachine(std::move(*machine), std::move(agent));
   RETURN_IF_ERROR(CorrectDisk());
   if (auto health = Agent()->Health(Deadline::After(services_.config.adopt_limit)); !health) {
     return Fail(health.error().WithContext("the guest did not answer after the server's restart"));

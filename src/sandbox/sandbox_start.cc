@@ -1,8 +1,8 @@
 // How a sandbox comes up: booted from a template, or restored from a snapshot.
 #include "base/id.h"
-#include "memory/fill.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
+#include "sandbox/warm_pool.h"
 #include "wire/agent_api.h"
 
 namespace wrenn::sandbox {
@@ -48,13 +48,13 @@ Code CodeForCaller(Code code) {
 
 }  // namespace
 
-Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation reservation) {
+Result<store::SandboxRecord> Sandbox::Start(Source source, Reservation reservation) {
   Phases phases = BeginPhases("create");
   reservation_ = std::move(reservation);
+  NoteOrigin(source);
   store::SandboxRecord next = record();
-  next.origin = source.origin;
   const Change intent{SandboxState::kStarting,
-                      fmt::format("from template '{}': {}", next.template_name, source.origin),
+                      fmt::format("from template '{}': {}", next.template_name, next.origin),
                       "create", "intent"};
   Status begun = Fail(Code::kUnavailable, "the server is shutting down");
   if (!services_.closing) begun = services_.store.AddSandbox(next, MakeEvent(intent));
@@ -74,15 +74,17 @@ Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation re
   phases.Mark("record");
 
   Status up = BringUp(source, phases);
-  if (!up && source.MayBootInstead() && !IsInterrupted()) up = BootInstead(source, up, phases);
-  json::object times = phases.Finish();
+  while (!up && !IsInterrupted() && FallBack(source)) up = TryAgain(source, up, phases);
+  json::object times;
   if (up) {
+    times = phases.Finish();
     next = record();
     next.state = SandboxState::kRunning;
     next.started_at = next.last_active_at = std::chrono::system_clock::now();
     const auto event = MakeEvent({SandboxState::kRunning, "", "create", "done", times});
     up = services_.store.UpdateSandbox(next, &event);
   }
+  services_.metrics.CountCreate(!up ? "failed" : source.ready ? "pool" : source.kind);
   if (!up) return Fail(UndoStart(up.error(), phases));
   {
     std::lock_guard lock(mutex_);
@@ -94,23 +96,21 @@ Result<store::SandboxRecord> Sandbox::Start(const Source& source, Reservation re
   return next;
 }
 
-// The warm machine of a template is only a cache: one that does not come up is thrown away.
-Status Sandbox::BootInstead(Source source, const Status& failed, Phases& phases) {
-  services_.Tell(Severity::kWarning, id_, "its template's warm machine did not come up",
-                 {{"error", CleanTail(failed.error().ToString())}});
-  phases.Note("restore_error", json::value(CleanTail(failed.error().ToString())));
+// From the next best source, since this one failed.
+Status Sandbox::TryAgain(const Source& source, const Status& failed, Phases& phases) {
+  const std::string error = CleanTail(failed.error().ToString());
+  services_.Tell(Severity::kWarning, id_, "it is started in another way", {{"error", error}});
+  phases.Note("first_error", json::value(error));
   RETURN_IF_ERROR(EndMachine());
   RETURN_IF_ERROR(files_.RemoveAllButLogs());
-  RETURN_IF_ERROR(snapshot::Remove(source.snapshot));
   phases.Mark("undo");
-  source.snapshot.clear();
-  source.manifest.reset();
-  source.origin = "boot: the template's warm machine did not come up";
-  {
-    std::lock_guard lock(mutex_);
-    record_.origin = source.origin;
-  }
+  NoteOrigin(source);
   return BringUp(source, phases);
+}
+
+void Sandbox::NoteOrigin(const Source& source) {
+  std::lock_guard lock(mutex_);
+  record_.origin = source.ready ? "warm pool" : source.origin;
 }
 
 Status Sandbox::BringUp(const Source& source, Phases& phases) {
@@ -118,10 +118,9 @@ Status Sandbox::BringUp(const Source& source, Phases& phases) {
     std::lock_guard lock(mutex_);
     exit_.reset();  // of an earlier machine
   }
-  RETURN_IF_ERROR(files_.MakeFolders());
   const Deadline deadline = Deadline::After(services_.config.boot_limit);
-  RETURN_IF_ERROR(source.manifest && !source.cold ? Restore(source, deadline, phases)
-                                                  : Boot(source, deadline, phases));
+  RETURN_IF_ERROR(source.IsRestore() ? Restore(source, deadline, phases)
+                                     : Boot(source, deadline, phases));
   return PrepareAgent(deadline, phases);
 }
 
@@ -133,6 +132,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
     return Fail(Code::kAborted, "template '{}' has been changed meanwhile: try again",
                 planned.template_name);
   }
+  RETURN_IF_ERROR(files_.MakeFolders());
   const uint64_t disk_bytes = static_cast<uint64_t>(planned.disk_mb) << 20;
   ASSIGN_OR_RETURN(const disk::Layers disk,
                    source.cold ? files_.TakeDisk(source.snapshot, *source.manifest, disk_bytes)
@@ -145,7 +145,8 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   config.kernel = source.boot.vmlinux;
   config.initramfs = source.boot.initramfs;
   ASSIGN_OR_RETURN(auto machine, services_.engine.Boot(config, deadline));
-  TakeMachine(std::move(machine), "");
+  auto agent = std::make_shared<agent::Client>(machine->channel(), "");
+  TakeMachine(std::move(machine), std::move(agent));
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
   phases.Mark("vmm");
   if (source.warm.empty()) return {};
@@ -155,25 +156,24 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
 }
 
 Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases) {
-  ASSIGN_OR_RETURN(const disk::Layers disk, files_.TakeDisk(source.snapshot, *source.manifest, 0));
-  NoteDisk(disk);
-  ASSIGN_OR_RETURN(const memory::Image image, files_.TakeMemory(source.snapshot));
-  phases.Mark("disk");
-
-  ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
-  RETURN_IF_ERROR(services_.engine.CheckFingerprint(config, source.manifest->fingerprint));
-  const std::string state = source.snapshot + snapshot::kStateFile;
-  ASSIGN_OR_RETURN(auto machine, services_.engine.Restore(config, state, deadline));
-  TakeMachine(std::move(machine), source.manifest->agent_token);
+  Restored restored;
+  if (source.ready) {
+    restored = std::move(source.ready->restored);
+  } else {
+    RETURN_IF_ERROR(files_.MakeFolders());
+    ASSIGN_OR_RETURN(restored,
+                     RestoreMachine(services_, files_, Shape(), source, deadline, phases));
+  }
+  NoteDisk(restored.disk);
+  std::shared_ptr<agent::Client> agent = std::move(restored.agent);
+  if (!agent) {
+    agent =
+        std::make_shared<agent::Client>(restored.machine->channel(), source.manifest->agent_token);
+  }
+  TakeMachine(std::move(restored.machine), std::move(agent));
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
-  phases.Mark("vmm");
-
-  const std::shared_ptr<vmm::Machine> restored = Machine();
-  ASSIGN_OR_RETURN(const memory::ProcessMemory memory, restored->Memory());
-  ASSIGN_OR_RETURN(const uint64_t filled, memory::Fill(image, files_.folder(), memory));
-  phases.Note("filled_bytes", json::value(filled));
-  phases.Mark("memory");
-  RETURN_IF_ERROR(restored->Continue(deadline));
+  RETURN_IF_ERROR(Machine()->Continue(deadline));
+  phases.Mark("continue");
   return {};
 }
 
@@ -213,7 +213,8 @@ Status Sandbox::PrepareAgent(Deadline deadline, Phases& phases) {
 
 // Also for a machine that has ended already: then the exit is handled as soon as the executor is
 // free.
-void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine, const std::string& token) {
+void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine,
+                          std::shared_ptr<agent::Client> agent) {
   std::shared_ptr<vmm::Machine> shared = std::move(machine);
   auto channel = shared->channel();
   auto signal = std::make_shared<ExitSignal>();
@@ -224,7 +225,7 @@ void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine, const std::stri
     record_.engine = info.name + "/" + info.acceleration;
     record_.machine = shared->Record();
     machine_ = shared;
-    client_ = std::make_shared<agent::Client>(channel, token);
+    client_ = std::move(agent);
     exit_ = signal;
     orphan_ = false;
   }
@@ -247,17 +248,20 @@ vmm::MachineConfig Sandbox::Place() const {
   return config;
 }
 
-Result<vmm::MachineConfig> Sandbox::Configuration() const {
+vmm::MachineConfig Sandbox::Shape() const {
   const store::SandboxRecord now = record();
   vmm::MachineConfig config = Place();
   config.vcpus = now.vcpus;
   config.memory_mb = now.memory_mb;
-  config.memory = files_.MemoryBase();
   config.user_network = now.egress;
-  ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(now.disk));
-  config.disk = files_.folder() + "/" + layers.front().name;
-  config.disk_format = layers.front().format == disk::Format::kQcow2 ? vmm::DiskFormat::kQcow2
-                                                                     : vmm::DiskFormat::kRaw;
+  return config;
+}
+
+Result<vmm::MachineConfig> Sandbox::Configuration() const {
+  vmm::MachineConfig config = Shape();
+  config.memory = files_.MemoryBase();
+  ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
+  SetDisk(config, layers);
   return config;
 }
 

@@ -7,6 +7,7 @@
 
 #include "sandbox/admission.h"
 #include "sandbox/manager.h"
+#include "sandbox/metrics.h"
 #include "sandbox/worker_pool.h"
 
 namespace wrenn::sandbox {
@@ -19,6 +20,7 @@ struct Services {
   vmm::Engine& engine;
   Admission& admission;
   std::shared_ptr<WorkerPool> workers;
+  Metrics& metrics;
   // Set once, by Shutdown(): no sandbox starts any more.
   std::atomic<bool> closing{false};
   // Has the reaper look again: a deadline may have come nearer.

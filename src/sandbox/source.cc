@@ -4,6 +4,7 @@
 
 #include "os/digest.h"
 #include "os/files.h"
+#include "sandbox/warm_pool.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -34,7 +35,7 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
   ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(place));
   if (manifest.vcpus == record.vcpus && manifest.memory_mb == record.memory_mb &&
       manifest.egress == record.egress && manifest.disk_mb == record.disk_mb) {
-    return SourceOfSnapshot(services, place, origin);
+    return SourceOfSnapshot(services, place, origin, "snapshot");
   }
   Source source;
   source.boot = from;
@@ -48,7 +49,7 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
 }  // namespace
 
 Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,
-                                std::string origin) {
+                                std::string origin, const char* kind) {
   Source source;
   ASSIGN_OR_RETURN(source.manifest, snapshot::Open(place));
   const snapshot::Manifest& made = *source.manifest;
@@ -56,7 +57,22 @@ Result<Source> SourceOfSnapshot(const Services& services, const std::string& pla
                                                    made.fingerprint));
   source.snapshot = place;
   source.origin = std::move(origin);
+  source.kind = kind;
   return source;
+}
+
+bool FallBack(Source& source) {
+  if (source.ready) {
+    source.ready.reset();
+    return true;
+  }
+  if (!source.IsRestore() || source.warm.empty()) return false;
+  (void)snapshot::Remove(source.snapshot);
+  source.snapshot.clear();
+  source.manifest.reset();
+  source.origin = "boot: the template's warm machine did not come up";
+  source.kind = "boot";
+  return true;
 }
 
 Status FillFromSnapshot(const Services& services, const template_::Resolved& from,
@@ -74,7 +90,7 @@ Result<Source> SourceOf(const Services& services, const store::SandboxRecord& re
   if (!from.record.snapshot.empty()) return OfTemplateSnapshot(services, record, from);
   const std::string place = WarmPlace(services, record);
   if (os::Exists(place)) {
-    auto warm = SourceOfSnapshot(services, place, "template");
+    auto warm = SourceOfSnapshot(services, place, "template", "template");
     if (warm) {
       warm->boot = from;
       warm->warm = place;

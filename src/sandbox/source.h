@@ -9,7 +9,12 @@
 
 namespace wrenn::sandbox {
 
+struct ReadyMachine;
+
 struct Source {
+  // One of the warm pool, made of `snapshot`; else null.
+  std::shared_ptr<ReadyMachine> ready;
+
   // What is booted; of a restored machine only where its image is.
   template_::Resolved boot;
 
@@ -23,11 +28,12 @@ struct Source {
   // booted, before it has learnt anything of the sandbox that it is for. Empty: nowhere.
   std::string warm;
 
-  // Whether it is a warm machine, which a boot makes anew.
-  bool MayBootInstead() const { return manifest && !cold && !warm.empty(); }
+  bool IsRestore() const { return manifest && !cold; }
 
   // For the record: "boot", "template", "fork of sb-...".
   std::string origin = "boot";
+  // The same in one word, for counting.
+  const char* kind = "boot";
 };
 
 // What a request leaves open and the template's snapshot, if it has one, decides. Errors of Open().
@@ -42,7 +48,12 @@ Result<Source> SourceOf(const Services& services, const store::SandboxRecord& re
 
 // A snapshot by its folder. Errors as above.
 Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,
-                                std::string origin);
+                                std::string origin, const char* kind);
+
+// After a failure to start from it: makes it the next best, a restore instead of a machine of the
+// pool, a boot instead of a template's warm machine (which is removed: it is only a cache). False
+// when there is none.
+bool FallBack(Source& source);
 
 // Removes the warm machines of templates that are gone.
 void PruneWarm(const Services& services);

@@ -68,6 +68,7 @@ Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config
   manager.limits = config.limits;
   manager.disk_backend = config.disk_backend;
   manager.ended_retention = std::chrono::hours(config.ended_retention_hours);
+  manager.warm_pool = config.warm_pool;
   manager.observer = LogHappening;
   manager.on_step = FaultFromEnvironment();
   return sandbox::MakeManager(std::move(manager), store, catalogue, engine);

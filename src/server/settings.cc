@@ -6,6 +6,8 @@
 namespace wrenn::server {
 namespace {
 
+constexpr int64_t kMostWarm = 1000;
+
 Result<int64_t> ParseNumber(const std::string& text, int64_t low, int64_t high) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -105,6 +107,27 @@ Status SetRetention(ServerConfig& config, const std::string& value) {
   return {};
 }
 
+// "auto", "off", or "minimal=4,base=1": these always have so many, the others by demand.
+Status SetWarmPool(ServerConfig& config, const std::string& value) {
+  sandbox::WarmPoolConfig pool;
+  if (value == "off") pool.most = 0;
+  std::string_view rest = value == "off" || value == "auto" ? "" : std::string_view(value);
+  while (!rest.empty()) {
+    const std::string_view one = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+    const size_t equals = one.find('=');
+    if (equals == 0 || equals == std::string_view::npos) {
+      return Fail(Code::kInvalidArgument,
+                  "'{}' is none of auto, off, or TEMPLATE=NUMBER,TEMPLATE=NUMBER...", value);
+    }
+    ASSIGN_OR_RETURN(const int64_t count,
+                     ParseNumber(std::string(one.substr(equals + 1)), 0, kMostWarm));
+    pool.fixed[std::string(one.substr(0, equals))] = static_cast<int>(count);
+  }
+  config.warm_pool = std::move(pool);
+  return {};
+}
+
 using sandbox::Limits;
 
 // The order counts: root before runtime.
@@ -121,6 +144,9 @@ constexpr Setting kSettings[] = {
      false, SetLogLevel},
     {"log_file", "WRENN_LOG_FILE", "--log-file", "FILE",
      "Where the log goes, rotated at 10 MiB with 3 old ones kept (stderr)", false, SetLogFile},
+    {"warm_pool", "WRENN_WARM_POOL", "--warm-pool", "auto|off|NAME=N,...",
+     "Machines kept ready: by demand, none, or so many of these templates always (auto)", false,
+     SetWarmPool},
     {"engine.acceleration", "WRENN_ACCEL", "--accel", "auto|kvm|tcg",
      "How machines run: with hardware, emulated, or what works (auto)", false, SetAcceleration},
     {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",

@@ -1,0 +1,42 @@
+#include "sandbox/restore.h"
+
+#include "memory/fill.h"
+
+namespace wrenn::sandbox {
+
+void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers) {
+  config.disk = config.directory + "/" + layers.front().name;
+  config.disk_format = layers.front().format == disk::Format::kQcow2 ? vmm::DiskFormat::kQcow2
+                                                                     : vmm::DiskFormat::kRaw;
+}
+
+Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
+                                vmm::MachineConfig config, const Source& source, Deadline deadline,
+                                Phases& phases) {
+  Restored restored;
+  ASSIGN_OR_RETURN(restored.disk, files.TakeDisk(source.snapshot, *source.manifest, 0));
+  ASSIGN_OR_RETURN(const memory::Image image, files.TakeMemory(source.snapshot));
+  SetDisk(config, restored.disk);
+  config.memory = files.MemoryBase();
+  RETURN_IF_ERROR(services.engine.CheckFingerprint(config, source.manifest->fingerprint));
+  phases.Mark("disk");
+
+  const std::string state = source.snapshot + snapshot::kStateFile;
+  ASSIGN_OR_RETURN(restored.machine, services.engine.Restore(config, state, deadline));
+  phases.Mark("vmm");
+
+  const auto fill = [&]() -> Result<uint64_t> {
+    ASSIGN_OR_RETURN(const memory::ProcessMemory memory, restored.machine->Memory());
+    return memory::Fill(image, files.folder(), memory);
+  };
+  const auto filled = fill();
+  if (!filled) {
+    (void)restored.machine->Kill(Deadline::After(std::chrono::seconds(10)));
+    return Fail(filled.error());
+  }
+  phases.Note("filled_bytes", json::value(*filled));
+  phases.Mark("memory");
+  return restored;
+}
+
+}  // namespace wrenn::sandbox

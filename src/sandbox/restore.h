@@ -1,0 +1,32 @@
+// Restoring a machine from a snapshot: what a new sandbox, a resumed one and the warm pool share.
+#pragma once
+
+#include <memory>
+
+#include "agent/client.h"
+#include "sandbox/phases.h"
+#include "sandbox/sandbox_files.h"
+#include "sandbox/source.h"
+
+namespace wrenn::sandbox {
+
+// A machine that stands still, with the memory and disk of its snapshot.
+struct Restored {
+  disk::Layers disk;
+  std::unique_ptr<vmm::Machine> machine;
+  // For the agent in it, if somebody has talked to it already.
+  std::shared_ptr<agent::Client> agent;
+};
+
+// The disk of a machine, which lies in its folder.
+void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers);
+
+// Brings the machine of source.snapshot up in `files`, whose folders exist, as `config` wants it
+// (id, sizes and folders; disk and memory are found here). On failure the files may be there in
+// part, and nothing runs. kFailedPrecondition when it does not fit this host, kDataLoss when it is
+// damaged.
+Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
+                                vmm::MachineConfig config, const Source& source, Deadline deadline,
+                                Phases& phases);
+
+}  // namespace wrenn::sandbox

@@ -1,0 +1,270 @@
+#include "sandbox/warm_pool.h"
+
+#include <algorithm>
+
+#include "base/id.h"
+#include "os/files.h"
+#include "sandbox/text.h"
+#include "wire/agent_api.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Demand that is looked at, and how long one machine is kept without any.
+constexpr minutes kDemandWindow{1};
+constexpr minutes kKeptFor{10};
+constexpr seconds kRetry{10};
+constexpr seconds kMakeLimit{60};
+constexpr seconds kKillLimit{10};
+// Of the memory that sandboxes may have, the pool takes at most one part of so many.
+constexpr int kShare = 4;
+
+// What is asked of a machine before it is put away, so that all the code behind the first requests
+// of a sandbox has run once: under emulation that is most of the time that they take.
+Status AskOnce(agent::Client& agent, const std::string& id, Deadline deadline) {
+  wire::InitRequest init;
+  init.sandbox_id = id;
+  init.hostname = id;
+  init.machine_id = RandomHex(32);
+  init.entropy = RandomBytes(64);
+  init.timestamp = std::chrono::system_clock::now();
+  RETURN_IF_ERROR(agent.Init(init, deadline).map([](const auto&) {}));
+  return {};
+}
+
+// A guest that has no such program is warm enough.
+void RunOnce(agent::Client& agent, Deadline deadline) {
+  wire::StartRequest request;
+  request.process.cmd = "/bin/true";
+  request.process.cwd = "/";
+  request.stdin_open = false;
+  auto started = agent.Start(request, {}, std::chrono::milliseconds(0), deadline);
+  while (started) {
+    const auto event = started->stream.Next(deadline);
+    if (!event || !*event) return;
+  }
+}
+
+}  // namespace
+
+// What cannot be removed now has no record and is found by the next start.
+ReadyMachine::~ReadyMachine() {
+  if (!restored.machine) return;
+  if (restored.agent) restored.agent->channel().Close();
+  if (restored.machine->Kill(Deadline::After(kKillLimit))) (void)files.RemoveAll();
+}
+
+WarmPool::WarmPool(Services& services) : services_(services), thread_([this] { Run(); }) {}
+
+std::unique_ptr<ReadyMachine> WarmPool::Take(const PoolShape& shape) {
+  std::unique_ptr<ReadyMachine> found;
+  std::vector<std::unique_ptr<ReadyMachine>> ended;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return nullptr;
+    Shelf& shelf = shelves_[shape.source.snapshot];
+    shelf.shape = shape;
+    shelf.last_taken = Clock::now();
+    shelf.taken.push_back(shelf.last_taken);
+    while (!found && !shelf.ready.empty()) {
+      auto next = std::move(shelf.ready.front());
+      shelf.ready.pop_front();
+      (next->restored.machine->exit() ? ended.emplace_back() : found) = std::move(next);
+    }
+  }
+  changed_.notify_all();
+  if (found) found->reservation.Release();  // the sandbox has its own
+  return found;
+}
+
+void WarmPool::Add(const PoolShape& shape) {
+  {
+    std::lock_guard lock(mutex_);
+    shelves_[shape.source.snapshot].shape = shape;
+  }
+  changed_.notify_all();
+}
+
+bool WarmPool::GiveBack(int64_t memory_mb) {
+  bool any = false;
+  while (memory_mb > 0) {
+    std::unique_ptr<ReadyMachine> victim;
+    {
+      std::unique_lock lock(mutex_);
+      // None is made now, or the two would take turns; one that is being made can be had soon.
+      for (auto& [place, shelf] : shelves_) shelf.not_before = Clock::now() + kRetry;
+      Shelf* least = FindLeastWanted();
+      if (!least) {
+        changed_.wait(lock, [this] { return !making_ || stopped_; });
+        least = FindLeastWanted();
+      }
+      if (!least) return any;
+      victim = std::move(least->ready.front());
+      least->ready.pop_front();
+      memory_mb -= least->shape.memory_mb;
+    }
+    any = true;  // it ends here
+  }
+  return any;
+}
+
+void WarmPool::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  shelves_.clear();
+}
+
+std::vector<WarmPool::Size> WarmPool::sizes() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Size> sizes;
+  for (const auto& [place, shelf] : shelves_) {
+    sizes.push_back({shelf.shape.template_name, static_cast<int>(shelf.ready.size())});
+  }
+  return sizes;
+}
+
+int WarmPool::Wanted(const Shelf& shelf) const {
+  const auto& fixed = services_.config.warm_pool.fixed;
+  if (const auto own = fixed.find(shelf.shape.template_name); own != fixed.end()) {
+    return own->second;
+  }
+  const auto now = Clock::now();
+  if (now - shelf.last_taken > kKeptFor) return 0;
+  const auto recent = std::ranges::count_if(
+      shelf.taken, [&](Clock::time_point when) { return now - when < kDemandWindow; });
+  return std::min(services_.config.warm_pool.most, std::max(1, static_cast<int>(recent)));
+}
+
+WarmPool::Shelf* WarmPool::FindNeed() {
+  const auto now = Clock::now();
+  Shelf* need = nullptr;
+  for (auto& [place, shelf] : shelves_) {
+    if (shelf.not_before > now) continue;
+    if (static_cast<int>(shelf.ready.size()) >= Wanted(shelf)) continue;
+    if (!need || shelf.ready.size() < need->ready.size()) need = &shelf;
+  }
+  return need;
+}
+
+WarmPool::Shelf* WarmPool::FindLeastWanted() {
+  Shelf* least = nullptr;
+  for (auto& [place, shelf] : shelves_) {
+    if (shelf.ready.empty()) continue;
+    if (!least || shelf.last_taken < least->last_taken) least = &shelf;
+  }
+  return least;
+}
+
+// What is no longer wanted, has ended, or was made of a snapshot that is gone.
+void WarmPool::DropSurplus(std::unique_lock<std::mutex>& lock) {
+  std::vector<std::unique_ptr<ReadyMachine>> surplus;
+  const auto now = Clock::now();
+  for (auto it = shelves_.begin(); it != shelves_.end();) {
+    Shelf& shelf = it->second;
+    while (!shelf.taken.empty() && now - shelf.taken.front() > kDemandWindow) {
+      shelf.taken.pop_front();
+    }
+    const int wanted = os::Exists(it->first) ? Wanted(shelf) : 0;
+    std::erase_if(shelf.ready, [&](std::unique_ptr<ReadyMachine>& machine) {
+      if (!machine->restored.machine->exit()) return false;
+      surplus.push_back(std::move(machine));
+      return true;
+    });
+    while (static_cast<int>(shelf.ready.size()) > wanted) {
+      surplus.push_back(std::move(shelf.ready.back()));
+      shelf.ready.pop_back();
+    }
+    it = wanted == 0 ? shelves_.erase(it) : std::next(it);
+  }
+  if (surplus.empty()) return;
+  lock.unlock();
+  surplus.clear();
+  lock.lock();
+}
+
+void WarmPool::Run() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    DropSurplus(lock);
+    Shelf* need = stopped_ ? nullptr : FindNeed();
+    if (!need) {
+      changed_.wait_for(lock, kRetry);
+      continue;
+    }
+    const PoolShape shape = need->shape;
+    making_ = true;
+    lock.unlock();
+    auto made = Make(shape);
+    lock.lock();
+    making_ = false;
+    const auto shelf = shelves_.find(shape.source.snapshot);
+    if (made && shelf != shelves_.end() && !stopped_) {
+      shelf->second.ready.push_back(std::move(*made));
+    } else if (made) {
+      lock.unlock();
+      made->reset();
+      lock.lock();
+    } else if (shelf != shelves_.end()) {
+      shelf->second.not_before = Clock::now() + kRetry;
+    }
+    changed_.notify_all();
+  }
+}
+
+bool WarmPool::HasItsShare(const PoolShape& shape) const {
+  const int64_t limit = services_.config.limits.max_memory_mb / kShare;
+  if (limit <= 0) return false;
+  std::lock_guard lock(mutex_);
+  int64_t held = shape.memory_mb;
+  for (const auto& [place, shelf] : shelves_) {
+    held += shelf.shape.memory_mb * static_cast<int64_t>(shelf.ready.size());
+  }
+  return held > limit;
+}
+
+Result<std::unique_ptr<ReadyMachine>> WarmPool::Make(const PoolShape& shape) {
+  if (HasItsShare(shape)) return Fail(Code::kResourceExhausted, "the pool has its share of memory");
+  ASSIGN_OR_RETURN(Reservation reservation,
+                   services_.admission.Reserve({0, 0, shape.memory_mb, shape.disk_mb}));
+  const std::string id = NewId("sb");
+  auto machine = std::make_unique<ReadyMachine>(
+      id, SandboxFiles(services_.config.paths, id, nullptr), std::move(reservation));
+  Status warm = WarmUp(*machine, shape);
+  if (warm) return machine;
+  if (!machine->restored.machine) (void)machine->files.RemoveAll();
+  services_.Tell(
+      Severity::kWarning, "", "no warm machine could be made",
+      {{"template", shape.template_name}, {"error", CleanTail(warm.error().ToString())}});
+  return Fail(std::move(warm.error()));
+}
+
+Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
+  RETURN_IF_ERROR(machine.files.MakeFolders());
+  vmm::MachineConfig config;
+  config.id = machine.id;
+  config.directory = machine.files.folder();
+  config.runtime_directory = machine.files.runtime();
+  config.vcpus = shape.vcpus;
+  config.memory_mb = shape.memory_mb;
+  config.user_network = shape.egress;
+  Phases phases;
+  const Deadline deadline = Deadline::After(kMakeLimit);
+  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, config, shape.source,
+                                                    deadline, phases));
+  vmm::Machine& vmm = *machine.restored.machine;
+  machine.restored.agent =
+      std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);
+  RETURN_IF_ERROR(vmm.Continue(deadline));
+  RETURN_IF_ERROR(AskOnce(*machine.restored.agent, machine.id, deadline));
+  RunOnce(*machine.restored.agent, deadline);
+  return vmm.Freeze(deadline);
+}
+
+}  // namespace wrenn::sandbox

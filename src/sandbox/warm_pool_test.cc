@@ -1,0 +1,132 @@
+#include "sandbox/warm_pool.h"
+
+#include <gmock/gmock.h>
+
+#include "sandbox/manager_fixture.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using store::SandboxState;
+using ::testing::HasSubstr;
+
+class WarmPoolTest : public ManagerFixture {
+ protected:
+  void SetUp() override {
+    ManagerFixture::SetUp();
+    config_.warm_pool.most = 2;
+  }
+
+  bool WaitForReady(int count) {
+    const std::string line = fmt::format("wrenn_warm_machines{{template=\"minimal\"}} {}\n", count);
+    return WaitFor([&] { return manager_->MetricsText().find(line) != std::string::npos; });
+  }
+};
+
+TEST_F(WarmPoolTest, IsFilledBehindTheFirstAndHandedOut) {
+  StartManager();
+  (void)Create();  // boots; the second one is restored, and tells the pool
+  EXPECT_EQ(Stored(Create()).origin, "template");
+  ASSERT_TRUE(WaitForReady(1));
+  EXPECT_EQ(engine_->boots(), 1);
+  const int before = engine_->restores();
+  const std::string id = Create();
+  EXPECT_EQ(Stored(id).origin, "warm pool");
+  EXPECT_FALSE(engine_->Find(id)->frozen);
+  EXPECT_EQ(engine_->Find(id)->last_init().at("sandboxId").as_string(), id);
+  EXPECT_EQ(engine_->Find(id)->last_init().at("accessToken").as_string(), Stored(id).agent_token);
+  EXPECT_TRUE(manager_->Use(kTenant, id));
+  // Two were taken within a minute.
+  ASSERT_TRUE(WaitForReady(2));
+  EXPECT_EQ(engine_->restores(), before + 2);
+  EXPECT_THAT(manager_->MetricsText(), HasSubstr("wrenn_creates_total{origin=\"pool\"} 1\n"));
+  // Those that wait are no sandboxes, but have their part of the memory.
+  EXPECT_EQ(manager_->List(kTenant)->size(), 3u);
+  EXPECT_EQ(manager_->totals().sandboxes, 3);
+  EXPECT_EQ(manager_->totals().memory_mb, 5 * 128);
+  EXPECT_TRUE(manager_->Pause(kTenant, id, ""));
+  EXPECT_TRUE(manager_->Resume(kTenant, id));
+  EXPECT_EQ(Stored(id).origin, "warm pool");
+}
+
+TEST_F(WarmPoolTest, EndsWithTheServer) {
+  StartManager();
+  const std::string first = Create();
+  const std::string second = Create();
+  ASSERT_TRUE(WaitForReady(1));
+  EXPECT_EQ(engine_->alive(), 3);
+  manager_->Shutdown(AtShutdown::kKeep, Deadline::After(seconds(10)));
+  EXPECT_EQ(engine_->alive(), 2);
+  std::vector<std::string> left = Folders();
+  EXPECT_THAT(left, ::testing::UnorderedElementsAre(first, second));
+}
+
+TEST_F(WarmPoolTest, GivesItsMemoryBackFirst) {
+  config_.limits.max_memory_mb = 8 * 128;
+  StartManager();
+  for (int i = 0; i < 2; ++i) (void)Create();
+  ASSERT_TRUE(WaitForReady(1));
+  (void)Create();
+  ASSERT_TRUE(WaitForReady(2));  // a quarter of the memory
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(Create());
+  for (const auto& id : ids) EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
+  EXPECT_EQ(manager_->totals().memory_mb, 8 * 128);
+  EXPECT_EQ(engine_->alive(), 8);
+}
+
+TEST_F(WarmPoolTest, OneThatHasEndedIsNotHandedOut) {
+  StartManager();
+  const std::string first = Create();
+  const std::string second = Create();
+  ASSERT_TRUE(WaitForReady(1));
+  for (const std::string& id : Folders()) {
+    if (id != first && id != second) engine_->Find(id)->End({"VMM killed by signal 9", false});
+  }
+  const std::string id = Create();
+  EXPECT_EQ(Stored(id).origin, "template");
+  EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
+}
+
+TEST_F(WarmPoolTest, OneThatDoesNotAnswerAnyMoreIsReplacedByARestore) {
+  StartManager();
+  const std::string first = Create();
+  const std::string second = Create();
+  ASSERT_TRUE(WaitForReady(1));
+  for (const std::string& id : Folders()) {
+    if (id != first && id != second) engine_->Find(id)->Set({.init_fails = true});
+  }
+  const std::string id = Create();
+  EXPECT_EQ(Stored(id).origin, "template");
+  EXPECT_EQ(Stored(id).state, SandboxState::kRunning);
+}
+
+TEST_F(WarmPoolTest, ATemplateCanAlwaysHaveSome) {
+  config_.warm_pool.most = 0;
+  // Warm machines of templates that are gone would be removed at the next start.
+  ASSERT_TRUE(real_store_->PutTemplate(catalogue_->Find(kTenant, "minimal")->record, false));
+  StartManager();
+  (void)Create();
+  (void)Create();
+  EXPECT_EQ(engine_->alive(), 2);
+  config_.warm_pool.fixed = {{"minimal", 3}, {"no-such", 1}};
+  StartManager();
+  ASSERT_TRUE(WaitForReady(3));
+  EXPECT_EQ(Stored(Create()).origin, "warm pool");
+  ASSERT_TRUE(WaitForReady(3));
+}
+
+TEST_F(WarmPoolTest, AFailureIsTriedAgainLaterAndLeavesNothing) {
+  StartManager();
+  const std::string first = Create();
+  engine_->Set({.restore_fails = true});
+  const std::string second = Create();  // boots, since the warm machine does not come up
+  engine_->Set({.init_fails = true});
+  ASSERT_FALSE(manager_->Create(kTenant, {}));
+  EXPECT_TRUE(WaitFor([&] { return engine_->alive() == 2; }));
+  EXPECT_TRUE(WaitFor([&] { return Folders().size() == 2; }));
+  EXPECT_EQ(manager_->totals().memory_mb, 2 * 128);
+}
+
+}  // namespace
+}  // namespace wrenn::sandbox
