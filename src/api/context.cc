@@ -51,6 +51,13 @@ Result<std::string> Context::RequiredParam(std::string_view name) const {
   return value;
 }
 
+Result<bool> Context::BoolParam(std::string_view name) const {
+  const std::string text = Param(name);
+  if (text == "true") return true;
+  if (text.empty() || text == "false") return false;
+  return Fail(Code::kInvalidArgument, "{} must be true or false", name);
+}
+
 Result<int64_t> Context::IntParam(std::string_view name, int64_t fallback, int64_t low,
                                   int64_t high) const {
   const std::string text = Param(name);

@@ -46,6 +46,8 @@ class Context {
   // A query parameter; kInvalidArgument when it is required and absent.
   Result<std::string> RequiredParam(std::string_view name) const;
   std::string Param(std::string_view name) const;
+  // "true" or "false" from the query; without it, false.
+  Result<bool> BoolParam(std::string_view name) const;
   // A whole number from the query within [low, high].
   Result<int64_t> IntParam(std::string_view name, int64_t fallback, int64_t low,
                            int64_t high) const;

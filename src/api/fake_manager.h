@@ -116,6 +116,30 @@ class FakeManager final : public sandbox::Manager {
     return made;
   }
 
+  Result<sandbox::TemplateDetails> InspectTemplate(const std::string& tenant,
+                                                   const std::string& name) override {
+    std::lock_guard lock(mutex_);
+    const auto found = snapshots_.find(name);
+    if (found == snapshots_.end() || found->second.tenant != tenant) {
+      return Fail(Code::kNotFound, "no template '{}'", name);
+    }
+    snapshot::Contents contents;
+    contents.manifest.id = NewId("sn");
+    contents.manifest.agent_token = agent_token;
+    contents.manifest.layers = {"disk-1.qcow2", "disk-2.qcow2"};
+    contents.memory_bytes = 4096;
+    return sandbox::TemplateDetails{found->second, std::move(contents)};
+  }
+
+  Result<snapshot::Verdict> VerifyTemplate(const std::string& tenant,
+                                           const std::string& name) override {
+    RETURN_IF_ERROR(InspectTemplate(tenant, name).map([](const auto&) {}));
+    snapshot::Verdict verdict;
+    verdict.files = 4;
+    if (name == "damaged") verdict.problems.emplace_back("the machine state is damaged");
+    return verdict;
+  }
+
   Status Destroy(const std::string& tenant, const std::string& id) override {
     RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
     std::lock_guard lock(mutex_);

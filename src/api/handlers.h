@@ -17,6 +17,9 @@ Status ListSandboxes(Context& context);
 Status GetSandbox(Context& context);
 Status DeleteSandbox(Context& context);
 Status StopSandbox(Context& context);
+Status PauseSandbox(Context& context);
+Status ResumeSandbox(Context& context);
+Status ForkSandbox(Context& context);
 Status PingSandbox(Context& context);
 Status GetLogs(Context& context);
 Status GetEvents(Context& context);
@@ -51,6 +54,9 @@ Status GetFileStream(Context& context);
 // templates.cc
 Status ListTemplates(Context& context);
 Status ListSnapshots(Context& context);
+Status CreateSnapshot(Context& context);
+Status GetSnapshot(Context& context);
+Status VerifySnapshot(Context& context);
 Status DeleteSnapshot(Context& context);
 
 }  // namespace wrenn::api

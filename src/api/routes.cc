@@ -16,6 +16,9 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/sandboxes/{id}", GetSandbox, "Show one sandbox"},
     {"DELETE", "/v1/sandboxes/{id}", DeleteSandbox, "End a sandbox and remove everything of it"},
     {"POST", "/v1/sandboxes/{id}/stop", StopSandbox, "End a sandbox, keep its record and console"},
+    {"POST", "/v1/sandboxes/{id}/pause", PauseSandbox, "Freeze a sandbox with its memory"},
+    {"POST", "/v1/sandboxes/{id}/resume", ResumeSandbox, "Let a paused sandbox go on"},
+    {"POST", "/v1/sandboxes/{id}/fork", ForkSandbox, "Make sandboxes that go on from where it is"},
     {"POST", "/v1/sandboxes/{id}/ping", PingSandbox, "Reset the idle timer, or change it"},
     {"GET", "/v1/sandboxes/{id}/logs", GetLogs, "What the guest wrote to its console"},
     {"GET", "/v1/sandboxes/{id}/events", GetEvents, "The sandbox's journal"},
@@ -42,6 +45,9 @@ constexpr Route kRoutes[] = {
 
     {"GET", "/v1/templates", ListTemplates, "List the templates"},
     {"GET", "/v1/snapshots", ListSnapshots, "List the templates of one type"},
+    {"POST", "/v1/snapshots", CreateSnapshot, "Make a template of a sandbox as it is now"},
+    {"GET", "/v1/snapshots/{name}", GetSnapshot, "Show one template in full"},
+    {"POST", "/v1/snapshots/{name}/verify", VerifySnapshot, "Check all files of a template"},
     {"DELETE", "/v1/snapshots/{name}", DeleteSnapshot, "Remove a template"},
 };
 

@@ -28,7 +28,8 @@ Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   request.memory_mb = ReadSize(reader, "memory_mb", kMinMemoryMb, kMaxMemoryMb);
   request.disk_mb = ReadSize(reader, "disk_mb", 1, kMaxDiskMb);
   request.timeout_sec = reader.Int("timeout_sec", request.timeout_sec, 0, kMaxTimeoutSec);
-  request.egress = reader.Bool("egress");
+  request.on_timeout = reader.String("on_timeout", request.on_timeout);
+  if (reader.Has("egress")) request.egress = reader.Bool("egress");
   request.envs = reader.StringMap("envs");
   request.metadata = reader.StringMap("metadata");
   RETURN_IF_ERROR(reader.FinishStrict());
@@ -67,6 +68,30 @@ Status StopSandbox(Context& context) {
       const store::SandboxRecord record,
       context.services.manager.Stop(context.tenant, context.sandbox_id(), "stopped on request"));
   return context.RespondJson(200, SandboxView(record));
+}
+
+Status PauseSandbox(Context& context) {
+  ASSIGN_OR_RETURN(
+      const store::SandboxRecord record,
+      context.services.manager.Pause(context.tenant, context.sandbox_id(), "paused on request"));
+  return context.RespondJson(200, SandboxView(record));
+}
+
+Status ResumeSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const store::SandboxRecord record,
+                   context.services.manager.Resume(context.tenant, context.sandbox_id()));
+  return context.RespondJson(200, SandboxView(record));
+}
+
+Status ForkSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const json::object body, context.ReadJson());
+  JsonReader reader(body);
+  const int64_t count = reader.Int("count", 1, 1, sandbox::Manager::kMaxForks);
+  RETURN_IF_ERROR(reader.FinishStrict());
+  ASSIGN_OR_RETURN(
+      const auto records,
+      context.services.manager.Fork(context.tenant, context.sandbox_id(), static_cast<int>(count)));
+  return context.RespondJson(201, json::object{{"sandboxes", ListView(records, SandboxView)}});
 }
 
 Status PingSandbox(Context& context) {

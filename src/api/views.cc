@@ -44,6 +44,7 @@ json::object SandboxView(const store::SandboxRecord& record) {
       {"memory_mb", record.memory_mb},
       {"disk_mb", record.disk_mb},
       {"timeout_sec", record.timeout_sec},
+      {"on_timeout", record.on_timeout},
       {"egress", record.egress},
       {"engine", record.engine},
       {"metadata", MapView(record.metadata)},
@@ -51,6 +52,7 @@ json::object SandboxView(const store::SandboxRecord& record) {
       {"last_updated", FormatTime(record.updated_at)},
   };
   if (!record.reason.empty()) object["reason"] = record.reason;
+  if (!record.origin.empty()) object["origin"] = record.origin;
   AddTime(object, "started_at", record.started_at);
   AddTime(object, "ended_at", record.ended_at);
   AddTime(object, "last_active_at", record.last_active_at);
@@ -80,6 +82,41 @@ json::object TemplateView(const store::TemplateRecord& record) {
           {"memory_mb", record.memory_mb},
           {"size_bytes", record.size_bytes},
           {"created_at", FormatTime(record.created_at)}};
+}
+
+json::object TemplateDetailsView(const sandbox::TemplateDetails& details) {
+  json::object object = TemplateView(details.record);
+  object["image"] = details.record.image;
+  object["kernel"] = details.record.kernel;
+  if (!details.snapshot) return object;
+  const snapshot::Contents& contents = *details.snapshot;
+  const snapshot::Manifest& manifest = contents.manifest;
+  object["snapshot"] = {{"id", manifest.id},
+                        {"sandbox", manifest.sandbox},
+                        {"template", manifest.template_name},
+                        {"created_at", FormatTime(manifest.created_at)},
+                        {"engine", manifest.engine},
+                        {"fingerprint", manifest.fingerprint},
+                        {"disk_mb", manifest.disk_mb},
+                        {"egress", manifest.egress},
+                        {"image", manifest.image},
+                        {"kernel", manifest.kernel},
+                        {"state_sha256", manifest.state_digest},
+                        {"memory_map_sha256", manifest.memory_digest},
+                        {"layers", manifest.layers.size()},
+                        {"memory_files", contents.memory_files},
+                        {"memory_bytes", contents.memory_bytes},
+                        {"disk_bytes", contents.disk_bytes},
+                        {"state_bytes", contents.state_bytes},
+                        {"own_bytes", contents.own_bytes}};
+  return object;
+}
+
+json::object VerdictView(const snapshot::Verdict& verdict) {
+  return {{"ok", verdict.ok()},
+          {"files", verdict.files},
+          {"bytes", verdict.bytes},
+          {"problems", StringsView(verdict.problems)}};
 }
 
 json::object ProcessView(const wire::ProcessInfo& info) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/json.h"
+#include "sandbox/manager.h"
+#include "snapshot/verify.h"
 #include "store/store.h"
 #include "wire/agent_api.h"
 
@@ -11,6 +13,9 @@ namespace wrenn::api {
 json::object SandboxView(const store::SandboxRecord& record);
 json::object EventView(const store::EventRecord& event);
 json::object TemplateView(const store::TemplateRecord& record);
+// Of the manifest all but the secret.
+json::object TemplateDetailsView(const sandbox::TemplateDetails& details);
+json::object VerdictView(const snapshot::Verdict& verdict);
 json::object ProcessView(const wire::ProcessInfo& info);
 json::object EntryView(const wire::EntryInfo& entry);
 // `host_memory_bytes`: what the sandbox takes of the host's memory.

@@ -7,6 +7,7 @@
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
+#include "sandbox/template_check.h"
 #include "sandbox/template_snapshot.h"
 #include "sandbox/turns.h"
 #include "sandbox/warm_pool.h"
@@ -140,6 +141,17 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
     return SnapshotAsTemplate(services_, *sandbox, std::move(name), overwrite);
+  }
+
+  Result<TemplateDetails> InspectTemplate(const std::string& tenant,
+                                          const std::string& name) override {
+    return sandbox::InspectTemplate(services_, tenant, name);
+  }
+
+  Result<snapshot::Verdict> VerifyTemplate(const std::string& tenant,
+                                           const std::string& name) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    return sandbox::VerifyTemplate(services_, tenant, name);
   }
 
   Status Destroy(const std::string& tenant, const std::string& id) override {

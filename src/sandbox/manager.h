@@ -14,6 +14,8 @@
 #include "os/paths.h"
 #include "sandbox/limits.h"
 #include "sandbox/observer.h"
+#include "snapshot/inspect.h"
+#include "snapshot/verify.h"
 #include "store/store.h"
 #include "template/catalogue.h"
 #include "vmm/machine.h"
@@ -47,6 +49,12 @@ class Lease {
   virtual void Touch() = 0;
   // Memory that the sandbox takes on the host, in bytes (PSS); 0 when unknown.
   virtual uint64_t HostMemoryBytes() const { return 0; }
+};
+
+// A template, and of one of type snapshot what is in its snapshot.
+struct TemplateDetails {
+  store::TemplateRecord record;
+  std::optional<snapshot::Contents> snapshot;
 };
 
 // What becomes of running sandboxes when the server ends.
@@ -94,6 +102,15 @@ class Manager {
   virtual Result<store::TemplateRecord> CreateSnapshot(const std::string& tenant,
                                                        const std::string& id, std::string name,
                                                        bool overwrite) = 0;
+
+  // A template in full. kNotFound when there is none.
+  virtual Result<TemplateDetails> InspectTemplate(const std::string& tenant,
+                                                  const std::string& name) = 0;
+  // Reads all files of a template's snapshot and its image, and says what is wrong with them; may
+  // take seconds for each GiB. kNotFound as above; kAborted when it is removed or replaced
+  // meanwhile.
+  virtual Result<snapshot::Verdict> VerifyTemplate(const std::string& tenant,
+                                                   const std::string& name) = 0;
 
   // Ends it at once, also in the middle of its start, and removes everything of it. An error means
   // that something is left; the call may be repeated.

@@ -1,0 +1,44 @@
+// Checking all files of a snapshot.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace wrenn::snapshot {
+
+// No more problems than this are told.
+inline constexpr size_t kMaxProblems = 100;
+
+// What a check found. The problems are for people; they hold no path of the host.
+struct Verdict {
+  size_t files = 0;    // that were looked at
+  uint64_t bytes = 0;  // that were read and compared with a digest
+  std::vector<std::string> problems;
+
+  bool ok() const { return problems.empty(); }
+};
+
+// The image that a snapshot's disk lies over.
+struct Base {
+  std::string path;    // of its root file system
+  std::string digest;  // SHA-256 of that, 64 hex digits
+};
+
+// Asked every MiB or so whether to go on.
+using GoOn = std::function<bool()>;
+
+// Reads all of a snapshot, and goes on after a problem. The machine's state, the memory map, each
+// chunk of the memory files, and the image are compared with their digests. The disk's layers have
+// none, for a VMM writes them up to the last moment: each must be there and be sound qcow2 that
+// lies over the next, the lowest over the image. kNotFound: there is no such snapshot; kCanceled:
+// `go_on` said no.
+Result<Verdict> Verify(const std::string& place, const Base& base, const GoOn& go_on = {});
+
+// Compares an image alone. kCanceled as above.
+Result<Verdict> VerifyBase(const Base& base, const GoOn& go_on = {});
+
+}  // namespace wrenn::snapshot
