@@ -80,7 +80,8 @@ class Machine {
   virtual Status DropDisk(const std::string& path, Deadline deadline) = 0;
   // From now on the machine writes there, and never again to the layer below. Frozen only.
   virtual Status SwitchDisk(const std::string& path, Deadline deadline) = 0;
-  // The layer that it writes to, as the VMM says; for a server that adopts it.
+  // The layer that it writes to, as the VMM says; for a server that adopts it. All of a disk's
+  // layers lie in one folder.
   virtual Result<std::string> Disk(Deadline deadline) = 0;
 
   // Ends the VMM (SIGKILL) and waits until the process is gone. Harmless when it has ended.
@@ -111,10 +112,36 @@ class Engine {
   // VMM's own words in its detail).
   virtual Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) = 0;
 
-  // Starts a machine from a state that Machine::SaveState() wrote; config.memory must have the
-  // content that RAM had then, but for what the caller writes through Machine::Memory(), and
-  // config.disk that of the disk. It answers when the state is loaded: the machine is frozen then.
-  // Nothing checks that the configuration fits the state, but for the fingerprint.
+  // Brings the RAM of a machine in the making to what it was: memory::Fill(), say.
+  using FillMemory = std::function<Status(const memory::ProcessMemory&)>;
+
+  // Starts a machine from a state that Machine::SaveState() wrote. `fill` is called when the VMM
+  // runs and has loaded nothing yet, and makes of the content of config.memory what RAM was then;
+  // config.disk must have the content of the disk. It answers when the state is loaded: the machine
+  // is frozen then. Nothing checks that the configuration fits the state, but for the fingerprint.
+  //
+  // RAM cannot be filled later: the devices read it when they are loaded (the rings of virtio), and
+  // a guest whose devices go by an older RAM hangs.
+  //
+  // kDataLoss for a state that the VMM refuses or a base that is missing or of another size; what
+  // `fill` fails with. On failure nothing is left.
+  virtual Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config,
+                                                   const std::string& state, const FillMemory& fill,
+                                                   Deadline deadline) {
+    ASSIGN_OR_RETURN(auto machine, Restore(config, state, deadline));
+    Status filled;
+    if (auto memory = machine->Memory(); memory) {
+      filled = fill(*memory);
+    } else {
+      filled = Fail(std::move(memory.error()));
+    }
+    if (!filled) {
+      (void)machine->Kill(Deadline::After(std::chrono::seconds(10)));
+      return Fail(std::move(filled.error()));
+    }
+    return machine;
+  }
+  // The same for RAM that is exactly what config.memory has.
   virtual Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config,
                                                    const std::string& state, Deadline deadline) = 0;
   // What must be the same for a state to be restored: kept with it.

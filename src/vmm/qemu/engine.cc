@@ -94,7 +94,11 @@ class QemuEngine final : public Engine {
 
   Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) override;
   Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config, const std::string& state,
-                                           Deadline deadline) override;
+                                           const FillMemory& fill, Deadline deadline) override;
+  Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config, const std::string& state,
+                                           Deadline deadline) override {
+    return Restore(config, state, [](const memory::ProcessMemory&) { return Status(); }, deadline);
+  }
   json::object Fingerprint(const MachineConfig& config) override;
   Status CheckFingerprint(const MachineConfig& config, const json::object& kept) override;
   Result<std::unique_ptr<Machine>> Adopt(const MachineConfig& config,
@@ -201,11 +205,17 @@ HostFacts QemuEngine::Facts() const {
 }
 
 Result<std::unique_ptr<Machine>> QemuEngine::Restore(const MachineConfig& config,
-                                                     const std::string& state, Deadline deadline) {
+                                                     const std::string& state,
+                                                     const FillMemory& fill, Deadline deadline) {
   if (config.user_network) RETURN_IF_ERROR(net::CheckUserNetwork());
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, Start::kRestore));
   ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
-  if (Status loaded = machine->LoadState(state, deadline); !loaded) {
+  const auto load = [&]() -> Status {
+    ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
+    RETURN_IF_ERROR(fill(memory));
+    return machine->LoadState(state, deadline);
+  };
+  if (Status loaded = load(); !loaded) {
     (void)machine->Kill(Deadline::After(seconds(10)));
     return Fail(std::move(loaded.error()));
   }

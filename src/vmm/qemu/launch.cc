@@ -1,6 +1,7 @@
 #include "vmm/qemu/launch.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 #include "base/revert.h"
@@ -67,6 +68,18 @@ Status CheckHelpers(std::vector<os::Process>& helpers, int stderr_pipe) {
   return {};
 }
 
+// QEMU would make a base that is missing, and stretch an empty one: RAM of zeros without a word.
+Status CheckBase(const MachineConfig& config) {
+  if (config.memory.empty()) return {};
+  struct stat info{};
+  const bool there = ::stat(config.memory.c_str(), &info) == 0;
+  if (there && S_ISREG(info.st_mode) && info.st_size == int64_t{config.memory_mb} << 20) return {};
+  return Fail(Error{Code::kDataLoss,
+                    fmt::format("the file that the memory of '{}' begins with is {}", config.id,
+                                there ? "of another size" : "missing"),
+                    config.memory});
+}
+
 }  // namespace
 
 Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline) {
@@ -83,6 +96,7 @@ Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline
 
 Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts, Deadline deadline,
                              Start start) {
+  RETURN_IF_ERROR(CheckBase(config));
   const RuntimeFiles files(config.runtime_directory);
   Revert revert;
   revert.Add([&] { files.Remove(); });

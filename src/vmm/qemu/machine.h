@@ -71,6 +71,7 @@ class QemuMachine final : public Machine {
   void HandleEvent(const QmpEvent& event);
   Status Command(const std::string& command, json::object arguments, Deadline deadline);
   Status WaitForState(Deadline deadline);
+  Result<std::string> DiskNodeInUse(Deadline deadline);
   // One of the helpers has ended: ends the machine too, unless that is just ending itself.
   void EndWithNetwork();
   void EndForNetwork();

@@ -42,20 +42,25 @@ Status QemuMachine::WaitForState(Deadline deadline) {
   const auto decided = [this] {
     return exit_ || migration_ == "completed" || migration_ == "failed";
   };
-  if (!changed_.wait_until(lock, deadline.when(), decided)) {
+  if (deadline.IsNever()) {
+    changed_.wait(lock, decided);
+  } else if (!changed_.wait_until(lock, deadline.when(), decided)) {
     return Fail(Code::kDeadlineExceeded, "the VMM did not load the machine's state in time");
   }
-  if (exit_) {
-    return Fail(
-        Error{Code::kInternal, "the VMM ended while it loaded the machine's state", exit_->reason});
+  if (migration_ == "completed" && !exit_) return {};
+  // A VMM that refuses the state ends after it has said so, and its last words are the reason.
+  if (!exit_)
+    changed_.wait_for(lock, std::chrono::seconds(5), [this] { return exit_.has_value(); });
+  const std::string reason = exit_ ? exit_->reason : "";
+  if (migration_ == "failed") {
+    return Fail(Error{Code::kDataLoss, "the VMM could not load the machine's state", reason});
   }
-  if (migration_ != "completed") {
-    return Fail(Code::kDataLoss, "the VMM could not load the machine's state");
-  }
-  return {};
+  return Fail(Error{Code::kInternal, "the VMM ended while it loaded the machine's state", reason});
 }
 
-Result<std::string> QemuMachine::Disk(Deadline deadline) {
+// By its name, since QEMU gives no plain file name for a layer whose lower one it was told of by
+// us.
+Result<std::string> QemuMachine::DiskNodeInUse(Deadline deadline) {
   ASSIGN_OR_RETURN(const json::value reply, parts_.vmm.qmp->Execute("query-block", {}, deadline));
   const json::array none;
   for (const json::value& device : reply.is_array() ? reply.get_array() : none) {
@@ -63,10 +68,18 @@ Result<std::string> QemuMachine::Disk(Deadline deadline) {
     JsonReader reader(device.get_object());
     const json::object* inserted = reader.Object("inserted");
     if (!inserted) continue;
-    std::string file = JsonReader(*inserted).String("file");
-    if (!file.empty()) return file;
+    std::string node = JsonReader(*inserted).String("node-name");
+    // It becomes a part of a path, and the VMM is not trusted.
+    if (!node.empty() && node.find('/') == std::string::npos) return node;
   }
   return Fail(Code::kInternal, "the VMM does not say which disk '{}' has", parts_.config.id);
+}
+
+Result<std::string> QemuMachine::Disk(Deadline deadline) {
+  ASSIGN_OR_RETURN(const std::string node, DiskNodeInUse(deadline));
+  const std::string& first = parts_.config.disk;
+  if (node == DiskNodeName(first)) return first;
+  return fmt::format("{}/{}.qcow2", first.substr(0, first.rfind('/')), node);
 }
 
 Status QemuMachine::PrepareDisk(const std::string& path, Deadline deadline) {
@@ -78,9 +91,9 @@ Status QemuMachine::DropDisk(const std::string& path, Deadline deadline) {
 }
 
 Status QemuMachine::SwitchDisk(const std::string& path, Deadline deadline) {
-  ASSIGN_OR_RETURN(const std::string present, Disk(deadline));
-  return Command("blockdev-snapshot",
-                 {{"node", DiskNodeName(present)}, {"overlay", DiskNodeName(path)}}, deadline);
+  ASSIGN_OR_RETURN(const std::string present, DiskNodeInUse(deadline));
+  return Command("blockdev-snapshot", {{"node", present}, {"overlay", DiskNodeName(path)}},
+                 deadline);
 }
 
 }  // namespace wrenn::vmm
