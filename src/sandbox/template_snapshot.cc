@@ -1,7 +1,6 @@
 #include "sandbox/template_snapshot.h"
 
 #include "base/id.h"
-#include "base/revert.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -15,9 +14,10 @@ Error NameTaken(const std::string& name) {
 
 }  // namespace
 
-Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sandbox,
-                                                 std::string name, bool overwrite) {
-  if (name.empty()) name = "snapshot-" + RandomHex(8);
+Result<std::optional<store::TemplateRecord>> CheckSnapshotName(Services& services,
+                                                               const std::string& tenant,
+                                                               const std::string& name,
+                                                               bool overwrite) {
   if (!IsName(name)) {
     return Fail(
         Code::kInvalidArgument,
@@ -25,11 +25,37 @@ Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sa
         "letter or digit",
         name.substr(0, 63));
   }
-  const auto before = services.store.FindTemplate(sandbox.tenant(), name);
-  if (before && !overwrite) return Fail(NameTaken(name));
-  if (before && before->type != "snapshot") {
+  auto before = services.store.FindTemplate(tenant, name);
+  if (!before && before.error().code == Code::kNotFound) {
+    return std::optional<store::TemplateRecord>();
+  }
+  if (!before) return Fail(std::move(before.error()));
+  if (!overwrite) return Fail(NameTaken(name));
+  if (before->type != "snapshot") {
     return Fail(Code::kAlreadyExists, "'{}' is a template that was built, not a snapshot", name);
   }
+  return std::optional(std::move(*before));
+}
+
+Status RecordSnapshot(Services& services, store::TemplateRecord& record,
+                      const std::optional<store::TemplateRecord>& before) {
+  const os::Paths& paths = services.config.paths;
+  Status put = services.store.PutTemplate(record, before.has_value());
+  if (!put) {
+    (void)snapshot::Remove(paths.Snapshot(record.snapshot));
+    if (put.error().code == Code::kAlreadyExists) return Fail(NameTaken(record.name));
+    return put;
+  }
+  // Sandboxes that were made of the earlier one have links to all they need.
+  if (before) (void)snapshot::Remove(paths.Snapshot(before->snapshot));
+  return {};
+}
+
+Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sandbox,
+                                                 std::string name, bool overwrite) {
+  if (name.empty()) name = "snapshot-" + RandomHex(8);
+  ASSIGN_OR_RETURN(const auto before,
+                   CheckSnapshotName(services, sandbox.tenant(), name, overwrite));
 
   store::TemplateRecord record;
   record.id = NewId("tp");
@@ -38,8 +64,6 @@ Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sa
   ASSIGN_OR_RETURN(const snapshot::Manifest manifest, sandbox.executor().Call([&] {
     return sandbox.TakeSnapshot(record.snapshot, place, snapshot::Durability::kDurable);
   }));
-  Revert revert;
-  revert.Add([&] { (void)snapshot::Remove(place); });
 
   record.tenant = sandbox.tenant();
   record.name = name;
@@ -51,12 +75,7 @@ Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sa
   record.memory_mb = manifest.memory_mb;
   record.size_bytes = disk::AllocatedBytes(place);
   record.created_at = std::chrono::system_clock::now();
-  Status put = services.store.PutTemplate(record, overwrite);
-  if (!put && put.error().code == Code::kAlreadyExists) return Fail(NameTaken(name));
-  RETURN_IF_ERROR(std::move(put));
-  revert.Disarm();
-  // Sandboxes that were made of the earlier one have links to all they need.
-  if (before) (void)snapshot::Remove(services.config.paths.Snapshot(before->snapshot));
+  RETURN_IF_ERROR(RecordSnapshot(services, record, before));
   return record;
 }
 

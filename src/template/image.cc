@@ -48,6 +48,10 @@ Status FinishImage(const Workspace& workspace, ImageManifest& manifest) {
   manifest.bytes = FileBytes(folder + "/rootfs");
   ASSIGN_OR_RETURN(manifest.hash, os::Sha256File(folder + "/rootfs"));
   RETURN_IF_ERROR(workspace.Seal("image/rootfs"));
+  return WriteImageManifest(folder, manifest);
+}
+
+Status WriteImageManifest(const std::string& folder, const ImageManifest& manifest) {
   return WriteFileAtomically(folder + "/manifest.json", json::serialize(ToJson(manifest)) + "\n");
 }
 

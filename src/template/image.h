@@ -30,6 +30,9 @@ bool HasImage(const os::Paths& paths, const std::string& hash);
 // flushes it, writes the manifest beside it. Sets hash and bytes in `manifest`.
 Status FinishImage(const Workspace& workspace, ImageManifest& manifest);
 
+// Writes the manifest of an image that lies in `folder`: the last step.
+Status WriteImageManifest(const std::string& folder, const ImageManifest& manifest);
+
 // The length of a file; 0 when absent.
 uint64_t FileBytes(const std::string& path);
 
