@@ -83,7 +83,7 @@ Result<Manifest> Open(const std::string& place) {
     return Fail(Error{Code::kNotFound, "the snapshot is not there", place});
   }
   if (!text && text.error().code == Code::kOutOfRange) {
-    return Fail(DamagedManifest(text.error(), place));
+    return Fail(DamagedManifest({Code::kDataLoss, "it is too large", {}}, place));
   }
   if (!text) return Fail(std::move(text.error()));
   Result<Manifest> manifest = ParseManifest(*text);

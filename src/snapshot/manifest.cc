@@ -4,18 +4,50 @@
 
 #include "base/encoding.h"
 #include "base/id.h"
+#include "disk/layers.h"
 
 namespace wrenn::snapshot {
 namespace {
 
-constexpr size_t kMaxLayers = 1024;
 constexpr int kMaxMemoryMb = 16 << 20;
 constexpr int kMaxVcpus = 4096;
+constexpr size_t kMaxHash = 64;  // characters
 
 bool IsDigest(std::string_view text) {
   return text.size() == 64 && std::ranges::all_of(text, [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
+}
+
+// Whether it may be the hash of an image or a kernel, as far as paths are concerned.
+bool IsHash(std::string_view text) {
+  const auto plain = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-';
+  };
+  return !text.empty() && text.size() <= kMaxHash && std::ranges::all_of(text, plain);
+}
+
+int RequiredInt(JsonReader& reader, std::string_view name, int high) {
+  const auto number = reader.OptionalInt(name, 1, high);
+  if (!number) reader.SetError(fmt::format("{} is required", name));
+  return static_cast<int>(number.value_or(0));
+}
+
+// What no type says.
+Status CheckNames(const Manifest& manifest) {
+  const auto bad = [](std::string_view name) {
+    return Fail(Code::kInvalidArgument, "{} is not what it must be", name);
+  };
+  if (!IsId("sn", manifest.id)) return bad("id");
+  if (!IsId("sb", manifest.sandbox)) return bad("sandbox");
+  if (!IsHash(manifest.kernel)) return bad("kernel");
+  if (!IsHash(manifest.image)) return bad("image");
+  if (!IsDigest(manifest.state_digest)) return bad("state_sha256");
+  if (!IsDigest(manifest.memory_digest)) return bad("memory_map_sha256");
+  if (auto layers = disk::ParseLayers(manifest.layers); !layers) {
+    return Fail(layers.error().WithContext("layers"));
+  }
+  return {};
 }
 
 }  // namespace
@@ -46,26 +78,30 @@ json::object Manifest::ToJson() const {
 Result<Manifest> ParseManifest(std::string_view text) {
   ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text));
   JsonReader reader(object);
-  const int64_t format = reader.Int("format", 0, 1, INT32_MAX);
+  const auto format = reader.OptionalInt("format", 1, INT64_MAX);
+  if (!format) reader.SetError("format is required");
   RETURN_IF_ERROR(reader.Finish());
-  if (format != kFormat) {
-    return Fail(Code::kUnimplemented, "the snapshot has format {}, this wrenn knows {}", format,
+  // Nothing else is looked at: a newer one may be made of anything.
+  if (*format != kFormat) {
+    return Fail(Code::kUnimplemented, "the snapshot has format {}, this wrenn knows {}", *format,
                 kFormat);
   }
   Manifest manifest;
   manifest.id = reader.RequiredString("id");
-  manifest.sandbox = reader.String("sandbox");
+  manifest.sandbox = reader.RequiredString("sandbox");
   const std::string created_at = reader.RequiredString("created_at");
   manifest.engine = reader.RequiredString("engine");
   if (const json::object* fingerprint = reader.Object("fingerprint")) {
     manifest.fingerprint = *fingerprint;
+  } else {
+    reader.SetError("fingerprint is required");
   }
-  manifest.vcpus = static_cast<int>(reader.Int("vcpus", 0, 1, kMaxVcpus));
-  manifest.memory_mb = static_cast<int>(reader.Int("memory_mb", 0, 1, kMaxMemoryMb));
+  manifest.vcpus = RequiredInt(reader, "vcpus", kMaxVcpus);
+  manifest.memory_mb = RequiredInt(reader, "memory_mb", kMaxMemoryMb);
   manifest.disk_mb = static_cast<int>(reader.Int("disk_mb", 0, 0, INT32_MAX));
   manifest.egress = reader.Bool("egress");
-  manifest.kernel = reader.String("kernel");
-  manifest.image = reader.String("image");
+  manifest.kernel = reader.RequiredString("kernel");
+  manifest.image = reader.RequiredString("image");
   manifest.template_name = reader.String("template_name");
   manifest.template_id = reader.String("template_id");
   manifest.agent_token = reader.String("agent_token");
@@ -73,11 +109,13 @@ Result<Manifest> ParseManifest(std::string_view text) {
   manifest.memory_digest = reader.RequiredString("memory_map_sha256");
   manifest.layers = reader.Strings("layers");
   RETURN_IF_ERROR(reader.Finish());
-  ASSIGN_OR_RETURN(manifest.created_at, ParseTime(created_at));
-  if (!IsId("sn", manifest.id) || manifest.layers.empty() || manifest.layers.size() > kMaxLayers ||
-      !IsDigest(manifest.state_digest) || !IsDigest(manifest.memory_digest)) {
-    return Fail(Code::kInvalidArgument, "the snapshot's manifest is damaged");
+  const auto time = ParseTime(created_at);
+  // One way to write it.
+  if (!time || FormatTime(*time) != created_at) {
+    return Fail(Code::kInvalidArgument, "created_at is not what it must be");
   }
+  manifest.created_at = *time;
+  RETURN_IF_ERROR(CheckNames(manifest));
   return manifest;
 }
 

@@ -44,7 +44,8 @@ struct Manifest {
   json::object ToJson() const;
 };
 
-// kInvalidArgument for what is no manifest; kUnimplemented for one of a newer format.
+// kInvalidArgument for what is no manifest, naming the member; kUnimplemented for one of a newer
+// format. What is taken is safe to make paths of.
 Result<Manifest> ParseManifest(std::string_view text);
 
 }  // namespace wrenn::snapshot

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Reads the RAM of a snapshot: an independent reader of docs/snapshot-format.md.
+"""Reads a snapshot: an independent reader of docs/snapshot-format.md.
 
-    read_snapshot.py FOLDER            checks everything, prints the SHA-256 of the RAM
-    read_snapshot.py FOLDER -o FILE    also writes the RAM to FILE, holes for zeros
-    read_snapshot.py FOLDER --map      prints the map instead: a line for each extent
+    read_snapshot.py FOLDER             checks all but the disk's content, prints the SHA-256 of the RAM
+    read_snapshot.py FOLDER -o FILE     also writes the RAM to FILE, holes for zeros
+    read_snapshot.py FOLDER --map       prints the map instead: a line for each extent
+    read_snapshot.py FOLDER --manifest  checks the manifest alone and prints it
 
-Exits with 1 and says why when the snapshot is damaged.
+Exits with 1 and says why when the snapshot is damaged. A folder without a manifest is none, but its
+memory is read all the same.
 """
 
 import argparse
+import datetime
 import hashlib
+import json
 import os
 import re
 import stat
@@ -21,6 +25,32 @@ CHUNK = 1 << 20
 NONE = 0xFFFFFFFF
 MAX_BYTES = 1 << 44
 NAME = re.compile(rb"memory-[a-z0-9]{20}")
+FORMAT = 1
+MAX_MANIFEST = 1 << 20
+HASH = "[a-z0-9-]{1,64}"
+SHA256 = "[0-9a-f]{64}"
+# Of the manifest's members: a pattern for a text, the bounds of a number, or a type; and the default
+# of one that may be absent.
+MEMBERS = {
+    "id": ("sn-[a-z0-9]{20}",),
+    "sandbox": ("sb-[a-z0-9]{20}",),
+    "created_at": (".+",),
+    "engine": (".+",),
+    "fingerprint": (dict,),
+    "vcpus": ((1, 4096),),
+    "memory_mb": ((1, 1 << 24),),
+    "disk_mb": ((0, (1 << 31) - 1), 0),
+    "egress": (bool, False),
+    "kernel": (HASH,),
+    "image": (HASH,),
+    "template_name": (".*", ""),
+    "template_id": (".*", ""),
+    "agent_token": (".*", ""),
+    "state_sha256": (SHA256,),
+    "memory_map_sha256": (SHA256,),
+    "layers": (list,),
+}
+LAYER = re.compile(r"disk-[a-z0-9]{20}\.(qcow2|raw)")
 
 
 class Damaged(Exception):
@@ -30,6 +60,70 @@ class Damaged(Exception):
 def need(condition, what):
     if not condition:
         raise Damaged(what)
+
+
+def whole_number(value):
+    """The number that a JSON value stands for, or None."""
+    if isinstance(value, str) and re.fullmatch("-?[0-9]+", value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 9e15:
+        return int(value)
+    return value if type(value) is int else None
+
+
+class Manifest:
+    """manifest.json. members: its content, with the defaults of what is absent."""
+
+    def __init__(self, data):
+        need(len(data) <= MAX_MANIFEST, "manifest.json is too large")
+        try:
+            content = json.loads(data.decode())
+        except (ValueError, RecursionError) as error:
+            raise Damaged(f"manifest.json is no JSON: {error}") from error
+        need(isinstance(content, dict), "manifest.json is no object")
+        version = whole_number(content.get("format"))
+        need(version is not None and version > 0, "manifest.json has no format")
+        need(version == FORMAT, f"the snapshot has format {version}, this reader knows {FORMAT}")
+        self.members = {name: self.read(content, name, *rule) for name, rule in MEMBERS.items()}
+        try:
+            datetime.datetime.strptime(self.members["created_at"], "%Y-%m-%dT%H:%M:%S.%fZ")
+        except ValueError as error:
+            raise Damaged(f"created_at: {error}") from error
+        self.check_layers(self.members["layers"])
+
+    @staticmethod
+    def read(content, name, rule, *default):
+        value = content.get(name)
+        if value is None:
+            need(default, f"{name} is missing")
+            return default[0]
+        if isinstance(rule, str):
+            need(isinstance(value, str) and re.fullmatch(rule, value, re.DOTALL), f"{name} is bad")
+        elif isinstance(rule, tuple):
+            value = whole_number(value)
+            need(value is not None and rule[0] <= value <= rule[1], f"{name} is bad")
+        else:
+            need(isinstance(value, rule), f"{name} is bad")
+        return value
+
+    @staticmethod
+    def check_layers(layers):
+        need(0 < len(layers) <= 256, "a disk has 1 to 256 layers")
+        for layer in layers:
+            need(isinstance(layer, str) and LAYER.fullmatch(layer), "a layer has a bad name")
+        need(len(set(layers)) == len(layers), "a layer is there twice")
+        need(not any(layer.endswith(".raw") for layer in layers[:-1]),
+             "a raw layer has a layer below it")
+
+    def check_files(self, folder, ram_map):
+        for name, member in (("state", "state_sha256"), ("memory.map", "memory_map_sha256")):
+            with open(os.path.join(folder, name), "rb") as file:
+                digest = hashlib.sha256(file.read()).hexdigest()
+            need(digest == self.members[member], f"{name} has a wrong digest")
+        need(ram_map.size == self.members["memory_mb"] << 20, "memory.map is of another size")
+        for layer in self.members["layers"]:
+            info = os.lstat(os.path.join(folder, layer))
+            need(stat.S_ISREG(info.st_mode) and info.st_size > 0, f"{layer} is no file of a disk")
 
 
 class Parts:
@@ -147,17 +241,28 @@ def print_map(ram_map):
         print(offset, length, place)
 
 
+def read_manifest(folder):
+    with open(os.path.join(folder, "manifest.json"), "rb") as file:
+        return Manifest(file.read(MAX_MANIFEST + 1))
+
+
 def main():
-    arguments = argparse.ArgumentParser(description="reads the RAM of a snapshot")
+    arguments = argparse.ArgumentParser(description="reads a snapshot")
     arguments.add_argument("folder")
     arguments.add_argument("-o", "--output", help="write the RAM to this new file")
     arguments.add_argument("--map", action="store_true", help="print the map and do nothing else")
+    arguments.add_argument("--manifest", action="store_true", help="read the manifest alone")
     options = arguments.parse_args()
+    if options.manifest:
+        print(json.dumps(read_manifest(options.folder).members, sort_keys=True))
+        return
     with open(os.path.join(options.folder, "memory.map"), "rb") as file:
         ram_map = Map(file.read())
     if options.map:
         print_map(ram_map)
         return
+    if os.path.lexists(os.path.join(options.folder, "manifest.json")):
+        read_manifest(options.folder).check_files(options.folder, ram_map)
     files = [open_file(options.folder, name, length) for name, length, _ in ram_map.files]
     for file, (name, length, digests) in zip(files, ram_map.files):
         check_digests(name, file, length, digests)

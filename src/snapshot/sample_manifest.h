@@ -1,0 +1,31 @@
+// For tests: a manifest with something in every member.
+#pragma once
+
+#include "base/encoding.h"
+#include "snapshot/manifest.h"
+
+namespace wrenn::snapshot {
+
+inline Manifest SampleManifest() {
+  Manifest manifest;
+  manifest.id = "sn-0123456789abcdefghij";
+  manifest.sandbox = "sb-jihgfedcba9876543210";
+  manifest.created_at = *ParseTime("2026-11-24T07:44:51.123Z");
+  manifest.engine = "qemu/tcg";
+  manifest.fingerprint = {{"build", "QEMU emulator version 7.2.22"}, {"tsc_khz", 2596132}};
+  manifest.vcpus = 2;
+  manifest.memory_mb = 512;
+  manifest.disk_mb = 2048;
+  manifest.egress = true;
+  manifest.kernel = std::string(64, '1');
+  manifest.image = std::string(64, '2');
+  manifest.template_name = "minimal";
+  manifest.template_id = "tp-0123456789abcdefghij";
+  manifest.agent_token = "secret";
+  manifest.state_digest = std::string(64, '3');
+  manifest.memory_digest = std::string(64, '4');
+  manifest.layers = {"disk-0123456789abcdefghij.qcow2", "disk-klmnopqrstuvwxyz0123.raw"};
+  return manifest;
+}
+
+}  // namespace wrenn::snapshot
