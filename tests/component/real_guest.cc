@@ -95,12 +95,12 @@ void RealGuestTest::WaitForAgent() {
   ASSERT_TRUE(reply) << reply.error().ToString();
 }
 
-std::string RealGuestTest::Shell(const std::string& script) {
+std::string RunShell(agent::Client& client, const std::string& script) {
   wire::StartRequest request;
   request.process.cmd = "/bin/sh";
   request.process.args = {"-c", script};
   request.stdin_open = false;
-  auto started = client_->Start(request, {"root"}, std::chrono::milliseconds(0), Patience());
+  auto started = client.Start(request, {"root"}, std::chrono::milliseconds(0), Patience());
   if (!started) return started.error().ToString();
   std::string output;
   for (;;) {
@@ -133,7 +133,7 @@ std::string RealGuestTest::Console() const {
   return ReadFile(config_.directory + "/console.log").value_or("");
 }
 
-int RealGuestTest::ProcessesOfMachine() const {
+int ProcessesOf(const std::string& id) {
   int count = 0;
   const auto names = os::ListDirectory("/proc");
   for (const std::string& name : *names) {
@@ -141,7 +141,7 @@ int RealGuestTest::ProcessesOfMachine() const {
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
     const auto arguments = os::ReadCommandLine(pid);
     if (!arguments) continue;
-    for (const std::string& argument : *arguments) count += argument == "wrenn-" + config_.id;
+    for (const std::string& argument : *arguments) count += argument == "wrenn-" + id;
   }
   return count;
 }

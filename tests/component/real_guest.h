@@ -21,6 +21,12 @@ inline Deadline Patience() { return Deadline::After(std::chrono::minutes(3)); }
 // cannot be built; the tests are skipped then.
 const Result<template_::Resolved>& MinimalTemplate();
 
+// What a shell command in a guest, run by root, writes to stdout.
+std::string RunShell(agent::Client& client, const std::string& script);
+
+// What runs on this host with the machine's name among its arguments.
+int ProcessesOf(const std::string& id);
+
 // A folder with an overlay, and the configuration of a machine on it.
 class RealGuestTest : public testing::Test {
  protected:
@@ -31,14 +37,12 @@ class RealGuestTest : public testing::Test {
   void Boot();
   // Waits until the agent has answered the step after the boot.
   void WaitForAgent();
-  // What a shell command in the guest, run by root, writes to stdout.
-  std::string Shell(const std::string& script);
+  std::string Shell(const std::string& script) { return RunShell(*client_, script); }
   // Waits for the end of the machine.
   vmm::MachineExit WaitForExit();
   // The console so far.
   std::string Console() const;
-  // What runs on this host with the machine's name among its arguments.
-  int ProcessesOfMachine() const;
+  int ProcessesOfMachine() const { return ProcessesOf(config_.id); }
 
   std::unique_ptr<vmm::Engine> engine_;
   std::optional<os::TemporaryDirectory> directory_;
