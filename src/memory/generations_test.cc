@@ -8,6 +8,7 @@
 #include "memory/flatten.h"
 #include "memory/image_files.h"
 #include "memory/reader.h"
+#include "memory/repack.h"
 #include "memory/test_machine.h"
 #include "memory/verify.h"
 #include "memory/writer.h"
@@ -155,6 +156,20 @@ TEST_P(GenerationsTest, EveryGenerationOfATreeIsWhatItsMachineWas) {
       ASSERT_TRUE(Save(flat.image, flat.folder));
       ASSERT_NO_FATAL_FAILURE(ExpectIntact(flat));
       all.push_back(std::move(flat));
+    }
+    if (Random(3) == 0) {
+      const Generation last = all.back();
+      Generation packed{.folder = NewFolder(), .image = {}, .ram = last.ram};
+      auto image = Repack(last.image, last.folder, packed.folder);
+      ASSERT_TRUE(image) << image.error().ToString();
+      packed.image = *image;
+      EXPECT_LE(packed.image.files.size(), last.image.files.size());
+      EXPECT_LE(packed.image.files.size(), 4u);
+      EXPECT_LE(packed.image.DeltaBytes(), last.image.DeltaBytes());
+      EXPECT_FALSE(WantsRepack(packed.image));
+      ASSERT_TRUE(Save(packed.image, packed.folder));
+      ASSERT_NO_FATAL_FAILURE(ExpectIntact(packed));
+      all.push_back(std::move(packed));
     }
   }
   // No generation has changed by what came after it, and each does without the others' folders.

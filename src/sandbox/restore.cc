@@ -21,21 +21,17 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
   RETURN_IF_ERROR(services.engine.CheckFingerprint(config, source.manifest->fingerprint));
   phases.Mark("disk");
 
-  const std::string state = source.snapshot + snapshot::kStateFile;
-  ASSIGN_OR_RETURN(restored.machine, services.engine.Restore(config, state, deadline));
-  phases.Mark("vmm");
-
-  const auto fill = [&]() -> Result<uint64_t> {
-    ASSIGN_OR_RETURN(const memory::ProcessMemory memory, restored.machine->Memory());
-    return memory::Fill(image, files.folder(), memory);
+  uint64_t filled = 0;
+  const auto fill = [&](const memory::ProcessMemory& memory) -> Status {
+    phases.Mark("vmm");
+    ASSIGN_OR_RETURN(filled, memory::Fill(image, files.folder(), memory));
+    phases.Mark("memory");
+    return {};
   };
-  const auto filled = fill();
-  if (!filled) {
-    (void)restored.machine->Kill(Deadline::After(std::chrono::seconds(10)));
-    return Fail(filled.error());
-  }
-  phases.Note("filled_bytes", json::value(*filled));
-  phases.Mark("memory");
+  const std::string state = source.snapshot + snapshot::kStateFile;
+  ASSIGN_OR_RETURN(restored.machine, services.engine.Restore(config, state, fill, deadline));
+  phases.Note("filled_bytes", json::value(filled));
+  phases.Mark("state");
   return restored;
 }
 

@@ -149,6 +149,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Error UndoPause(const Error& why, Phases& phases);
   Result<snapshot::Manifest> CopySnapshot(const std::string& id, const std::string& place,
                                           snapshot::Durability durability);
+  // sandbox_tidy.cc
+  void TidyLater();
+  void Tidy();
+  Result<snapshot::Manifest> MakeTidy(const std::string& from, const std::string& id,
+                                      Phases& phases) const;
+
   Status RemoveSnapshot();
   void ForgetSnapshot();
 

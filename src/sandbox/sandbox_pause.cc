@@ -69,6 +69,7 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   (void)RecordFact({SandboxState::kPaused, reason, "pause", "done", times});
   SetClosing(false);
   services_.Tell(Severity::kInfo, id_, "paused", times);
+  TidyLater();
   return record();
 }
 

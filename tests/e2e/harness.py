@@ -149,8 +149,9 @@ class Server:
             return probe.getsockname()[1]
 
     def environment(self):
-        # The tests write little: small hosts take them all the same.
-        return {**os.environ, "WRENN_MAX_DISK_MB": "0",
+        # The tests write little: small hosts take them all the same. Machines that wait in the pool would
+        # be counted as leaks; its own tests turn it on.
+        return {**os.environ, "WRENN_MAX_DISK_MB": "0", "WRENN_WARM_POOL": "off",
                 "WRENN_ROOT": self.root, "WRENN_RUNTIME": self.runtime,
                 "WRENN_API_URL": f"http://127.0.0.1:{self.port}", **self.settings.get("env", {})}
 
@@ -253,10 +254,18 @@ class Server:
             "sockets": sorted(glob.glob(f"{self.runtime}/sb/*")),
             "temporary": sorted(os.listdir(f"{self.root}/tmp"))
             if os.path.isdir(f"{self.root}/tmp") else [],
+            "snapshots": self.unnamed_snapshots(),
         }
 
+    def unnamed_snapshots(self):
+        """Folders of snapshots that no sandbox and no template has."""
+        with contextlib.closing(sqlite3.connect(f"{self.root}/wrenn.db")) as store:
+            named = {row[0] for table in ("sandboxes", "templates")
+                     for row in store.execute(f"SELECT snapshot FROM {table}")}
+        return sorted(set(os.listdir(f"{self.root}/snapshots")) - named)
+
     def assert_nothing_left(self):
-        empty = {"processes": [], "folders": [], "sockets": [], "temporary": []}
+        empty = dict.fromkeys(["processes", "folders", "sockets", "temporary", "snapshots"], [])
         try:
             wait_for("removal of everything", lambda: self.leftovers() == empty, 20)
         except AssertionError:
