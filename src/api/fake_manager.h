@@ -140,6 +140,49 @@ class FakeManager final : public sandbox::Manager {
     return verdict;
   }
 
+  // What is exported is what was imported, or the name.
+  Status ExportSnapshot(const std::string&, const std::string& name, const snapshot::GoOn& go_on,
+                        const snapshot::ByteSink& sink) override {
+    std::string content;
+    {
+      std::lock_guard lock(mutex_);
+      if (!snapshots_.contains(name)) return Fail(Code::kNotFound, "no template '{}'", name);
+      content = contents_.contains(name) ? contents_[name] : name;
+    }
+    if (!go_on()) return Fail(Code::kCanceled, "the check was broken off");
+    for (size_t at = 0; at < content.size(); at += 1000) {
+      RETURN_IF_ERROR(sink(std::string_view(content).substr(at, 1000)));
+    }
+    if (content.starts_with("breaks off")) return Fail(Code::kDataLoss, "a file became shorter");
+    return {};
+  }
+
+  Result<store::TemplateRecord> ImportSnapshot(const std::string& tenant, const std::string& name,
+                                               bool overwrite,
+                                               snapshot::ByteSource source) override {
+    if (snapshots_.contains(name) && !overwrite) {
+      return Fail(Code::kAlreadyExists, "there is a template '{}' already", name);
+    }
+    std::string content;
+    std::string buffer(1000, '\0');
+    for (;;) {
+      ASSIGN_OR_RETURN(const size_t got, source(buffer));
+      if (got == 0) break;
+      content.append(buffer, 0, got);
+    }
+    if (content == "damaged") return Fail(Code::kInvalidArgument, "the packed snapshot is damaged");
+    if (content == "large") return Fail(Code::kResourceExhausted, "no room");
+    store::TemplateRecord made;
+    made.id = NewId("tp");
+    made.tenant = tenant;
+    made.name = name.empty() ? "from-file" : name;
+    made.type = "snapshot";
+    std::lock_guard lock(mutex_);
+    contents_[made.name] = content;
+    snapshots_[made.name] = made;
+    return made;
+  }
+
   Status Destroy(const std::string& tenant, const std::string& id) override {
     RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));
     std::lock_guard lock(mutex_);
@@ -220,6 +263,7 @@ class FakeManager final : public sandbox::Manager {
   std::mutex mutex_;
   std::map<std::string, store::SandboxRecord> records_;
   std::map<std::string, store::TemplateRecord> snapshots_;
+  std::map<std::string, std::string> contents_;  // that were imported
   vmm::EngineInfo engine_{"fake", "1", "tcg", "a test", false, false, ""};
 };
 

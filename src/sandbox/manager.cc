@@ -7,6 +7,7 @@
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
+#include "sandbox/snapshot_transfer.h"
 #include "sandbox/template_check.h"
 #include "sandbox/template_snapshot.h"
 #include "sandbox/turns.h"
@@ -152,6 +153,19 @@ class ManagerImpl final : public Manager {
                                            const std::string& name) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     return sandbox::VerifyTemplate(services_, tenant, name);
+  }
+
+  Status ExportSnapshot(const std::string& tenant, const std::string& name,
+                        const snapshot::GoOn& go_on, const snapshot::ByteSink& sink) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    return sandbox::ExportSnapshot(services_, tenant, name, go_on, sink);
+  }
+
+  Result<store::TemplateRecord> ImportSnapshot(const std::string& tenant, const std::string& name,
+                                               bool overwrite,
+                                               snapshot::ByteSource source) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    return sandbox::ImportSnapshot(services_, tenant, name, overwrite, std::move(source));
   }
 
   Status Destroy(const std::string& tenant, const std::string& id) override {

@@ -15,6 +15,7 @@
 #include "sandbox/limits.h"
 #include "sandbox/observer.h"
 #include "snapshot/inspect.h"
+#include "snapshot/packed.h"
 #include "snapshot/verify.h"
 #include "store/store.h"
 #include "template/catalogue.h"
@@ -111,6 +112,21 @@ class Manager {
   // meanwhile.
   virtual Result<snapshot::Verdict> VerifyTemplate(const std::string& tenant,
                                                    const std::string& name) = 0;
+
+  // Gives a snapshot with all that it stands on, its image and kernel, to `sink`, whose errors end
+  // it; `go_on` is asked before that, while its files are checked. The stream holds the secret of
+  // the frozen agent. kNotFound when there is none; kInvalidArgument for a template that was built;
+  // kDataLoss when it is damaged; kCanceled when `go_on` says no.
+  virtual Status ExportSnapshot(const std::string& tenant, const std::string& name,
+                                const snapshot::GoOn& go_on, const snapshot::ByteSink& sink) = 0;
+  // Makes a template of such a stream, from whomever it comes. An empty name: the one that is in
+  // it. Until all of it has been checked nothing is to be seen of it, and on failure nothing is
+  // left. Whether this host can run it is seen when a sandbox shall be made of it. kInvalidArgument
+  // for a stream that is damaged; kUnimplemented for one of a newer wrenn; kResourceExhausted when
+  // there is no room on the disk; kAlreadyExists as by CreateSnapshot().
+  virtual Result<store::TemplateRecord> ImportSnapshot(const std::string& tenant,
+                                                       const std::string& name, bool overwrite,
+                                                       snapshot::ByteSource source) = 0;
 
   // Ends it at once, also in the middle of its start, and removes everything of it. An error means
   // that something is left; the call may be repeated.

@@ -27,6 +27,8 @@ struct Services {
   std::function<void()> wake_reaper;
   // A sandbox has ended and all of it is recorded, or it is removed. Called on its executor.
   std::function<void(const std::string& id)> forget;
+  // Bytes that snapshots may still write which are being imported.
+  std::atomic<uint64_t> promised_disk{0};
 
   void Tell(Severity severity, const std::string& id, std::string message,
             json::object details = {}) const {

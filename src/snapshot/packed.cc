@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kMaxDescription = 1000;  // bytes
 constexpr size_t kMaxFiles = 4096;
 constexpr uint64_t kMaxFile = uint64_t{1} << 44;  // what docs/snapshot-format.md allows RAM to be
+// A template's largest; all of it is compared with its digest, holes too.
+constexpr uint64_t kMaxImage = uint64_t{1} << 40;
 
 struct Rule {
   std::string_view name;
@@ -28,7 +30,7 @@ constexpr std::array<Rule, 7> kRequired = {{
     {kPackedKernelManifest, 1 << 20},
     {kPackedVmlinux, 1 << 30},
     {kPackedInitramfs, 1 << 30},
-    {kPackedImage, kMaxFile},
+    {kPackedImage, kMaxImage},
 }};
 
 // The most bytes that a file of this name may have; 0: no such file.

@@ -185,7 +185,12 @@ Status UnpackFile(PackReader& reader, const PackedFile& file, const std::string&
     return reader.ReadData(size, file.data, [](auto, uint64_t) { return Status(); });
   }
   ASSIGN_OR_RETURN(disk::NewFile made, disk::NewFile::Make(path));
-  RETURN_IF_ERROR(made.SetSize(size));
+  if (::ftruncate(made.fd(), static_cast<off_t>(size)) < 0) {
+    if (errno == EFBIG || errno == EINVAL) {
+      return Damaged(fmt::format("'{}' is larger than a file can be here", file.name));
+    }
+    return Fail(ErrnoError("cannot size '" + file.name + "'"));
+  }
   RETURN_IF_ERROR(
       reader.ReadData(size, file.data, [&](std::span<const char> data, uint64_t offset) {
         return WriteNonZero(made.fd(), data, offset);
