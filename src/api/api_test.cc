@@ -2,6 +2,7 @@
 
 #include "api/api_fixture.h"
 #include "api/errors.h"
+#include "api/page.h"
 
 namespace wrenn::api {
 namespace {
@@ -18,6 +19,39 @@ TEST_F(ApiTest, OpenRoutesNeedNoKey) {
   EXPECT_EQ(docs.status, 200);
   EXPECT_NE(docs.body.find("/v1/sandboxes/{id}/exec"), std::string::npos);
   EXPECT_TRUE(docs.fields.Get("content-security-policy").starts_with("default-src 'none'"));
+}
+
+// What stands between the first `begin` and the next `end`.
+std::string Between(const std::string& text, std::string_view begin, std::string_view end) {
+  const size_t from = text.find(begin);
+  if (from == std::string::npos) return "no " + std::string(begin);
+  const size_t start = from + begin.size();
+  return text.substr(start, text.find(end, start) - start);
+}
+
+TEST_F(ApiTest, TheConsoleIsOneFileUnderAPolicyOfItsOwn) {
+  key_ = "";
+  const Answer page = Call("GET", "/test");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.fields.Get("content-type"), "text/html; charset=utf-8");
+  EXPECT_EQ(page.fields.Get("cache-control"), "no-store");
+  EXPECT_EQ(page.fields.Get("referrer-policy"), "no-referrer");
+  const std::string policy(page.fields.Get("content-security-policy"));
+  EXPECT_TRUE(policy.starts_with("default-src 'none'; ")) << policy;
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos);
+  EXPECT_EQ(policy.find("http"), std::string::npos);
+  const std::string style = Between(page.body, "<style>", "</style>");
+  const std::string script = Between(page.body, "<script>", "</script>");
+  EXPECT_NE(style.find("prefers-color-scheme"), std::string::npos);
+  EXPECT_NE(script.find("sessionStorage"), std::string::npos);
+  EXPECT_NE(policy.find("style-src " + HashSource(style) + ";"), std::string::npos) << policy;
+  EXPECT_NE(policy.find("script-src " + HashSource(script) + ";"), std::string::npos) << policy;
+}
+
+TEST(Page, HashesAreTheOnesOfTheStandard) {
+  // The example of CSP level 3, section 8.3.
+  EXPECT_EQ(HashSource("alert('Hello, world.');"),
+            "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='");
 }
 
 TEST_F(ApiTest, KeysAreRequiredInEitherHeader) {

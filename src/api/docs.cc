@@ -1,10 +1,7 @@
 #include "api/docs.h"
 
-#include <openssl/evp.h>
-
 #include "api/embedded.h"
 #include "api/router.h"
-#include "base/encoding.h"
 
 namespace wrenn::api {
 namespace {
@@ -42,28 +39,20 @@ std::string EscapeHtml(std::string_view text) {
   return out;
 }
 
-// 'sha256-...' of an inline style, as a policy names it (CSP level 3).
-std::string StyleHash() {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  EVP_Digest(kStyle.data(), kStyle.size(), digest, &size, EVP_sha256(), nullptr);
-  return "'sha256-" + Base64Encode({reinterpret_cast<const char*>(digest), size}) + "'";
-}
-
 }  // namespace
 
-DocsPage MakeDocsPage() {
+Page MakeDocsPage() {
   std::string rows;
   for (const Route& route : Routes()) {
     rows += fmt::format("<tr><td><code>{}</code></td><td><code>{}</code></td><td>{}{}</td></tr>\n",
                         route.method, EscapeHtml(route.pattern), EscapeHtml(route.summary),
                         route.open ? " (no key)" : "");
   }
-  DocsPage page;
+  Page page;
   page.policy = fmt::format(
       "default-src 'none'; style-src {}; base-uri 'none'; form-action 'none'; "
       "frame-ancestors 'none'",
-      StyleHash());
+      HashSource(kStyle));
   page.html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width\"><title>wrenn API</title>"
@@ -71,7 +60,8 @@ DocsPage MakeDocsPage() {
       "<p>JSON over HTTP. Send the API key as <code>X-API-Key</code> or "
       "<code>Authorization: Bearer</code>. Errors are "
       "<code>{{\"error\":{{\"code\",\"message\"}}}}</code>. Everything in full is in "
-      "<a href=\"/openapi.yaml\">openapi.yaml</a> (OpenAPI 3.1), below as well.</p>\n"
+      "<a href=\"/openapi.yaml\">openapi.yaml</a> (OpenAPI 3.1), below as well. To try it: "
+      "<a href=\"/test\">the test console</a>.</p>\n"
       "<table><tr><th>Method</th><th>Path</th><th>What it does</th></tr>\n{}</table>\n"
       "<h2>Specification</h2>\n<pre>{}</pre>\n</body></html>\n",
       kStyle, rows, EscapeHtml(kOpenApiYaml));

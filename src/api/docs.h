@@ -1,15 +1,11 @@
 // The reference page: the routes as they are, and the specification.
 #pragma once
 
-#include <string>
+#include "api/page.h"
 
 namespace wrenn::api {
 
-struct DocsPage {
-  std::string html;
-  std::string policy;  // Content-Security-Policy: nothing from elsewhere, no scripts at all
-};
-
-DocsPage MakeDocsPage();
+// It has no scripts at all.
+Page MakeDocsPage();
 
 }  // namespace wrenn::api

@@ -1,8 +1,20 @@
 target_link_libraries(wrenn_api PUBLIC OpenSSL::Crypto PRIVATE ${WSLAY_LIBRARY})
 
-# The API's description is part of the program. CMake configures anew when it changes.
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/openapi.yaml")
-file(READ "${CMAKE_CURRENT_LIST_DIR}/openapi.yaml" WRENN_OPENAPI)
+# The API's description and the test console are part of the program. CMake configures anew when they
+# change.
+function(wrenn_read variable)
+  set(all "")
+  foreach(name IN LISTS ARGN)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/api/${name}")
+    file(READ "${CMAKE_SOURCE_DIR}/src/api/${name}" text)
+    string(APPEND all "${text}")
+  endforeach()
+  set(${variable} "${all}" PARENT_SCOPE)
+endfunction()
+wrenn_read(WRENN_OPENAPI openapi.yaml)
+wrenn_read(WRENN_CONSOLE_HTML console/console.html)
+wrenn_read(WRENN_CONSOLE_STYLE console/console.css)
+wrenn_read(WRENN_CONSOLE_SCRIPT console/client.js console/view.js console/actions.js)
 configure_file("${CMAKE_CURRENT_LIST_DIR}/embedded.cc.in" "${CMAKE_BINARY_DIR}/api_embedded.cc" @ONLY)
 target_sources(wrenn_api PRIVATE "${CMAKE_BINARY_DIR}/api_embedded.cc")
 

@@ -10,6 +10,7 @@ namespace wrenn::api {
 Status GetHealth(Context& context);
 Status GetOpenApi(Context& context);
 Status GetDocs(Context& context);
+Status GetConsole(Context& context);
 
 // sandboxes.cc
 Status CreateSandbox(Context& context);

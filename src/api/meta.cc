@@ -1,4 +1,5 @@
-// What needs no key: health, the specification, the reference page.
+// What needs no key: health, the specification, the pages for people.
+#include "api/console.h"
 #include "api/docs.h"
 #include "api/embedded.h"
 #include "api/handlers.h"
@@ -23,9 +24,13 @@ Status GetOpenApi(Context& context) {
 }
 
 Status GetDocs(Context& context) {
-  static const DocsPage page = MakeDocsPage();
-  context.exchange.AddField("Content-Security-Policy", page.policy);
-  return context.exchange.Respond(200, "text/html; charset=utf-8", page.html);
+  static const Page page = MakeDocsPage();
+  return RespondPage(context, page);
+}
+
+Status GetConsole(Context& context) {
+  static const Page page = MakeConsolePage();
+  return RespondPage(context, page);
 }
 
 }  // namespace wrenn::api

@@ -10,6 +10,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/health", GetHealth, "Whether the server answers, its version and engine", true},
     {"GET", "/openapi.yaml", GetOpenApi, "The specification of this API", true},
     {"GET", "/docs", GetDocs, "This page", true},
+    {"GET", "/test", GetConsole, "The test console", true},
 
     {"POST", "/v1/sandboxes", CreateSandbox, "Create a sandbox"},
     {"GET", "/v1/sandboxes", ListSandboxes, "List the sandboxes"},
