@@ -24,7 +24,10 @@ test_packages=(
   clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
   shellcheck python3 python3-websocket python3-yaml python3-jsonschema
   procps util-linux iproute2 curl xfsprogs
+  chromium
 )
+# Node.js that is not Debian's brings an npm of its own, and conflicts with Debian's.
+command -v npm >/dev/null || test_packages+=(npm)
 
 # missing_packages NAME...: those of them that are not installed, one a line.
 missing_packages() {

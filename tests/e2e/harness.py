@@ -252,7 +252,8 @@ class Server:
             "folders": sorted(os.listdir(f"{self.root}/sandboxes"))
             if os.path.isdir(f"{self.root}/sandboxes") else [],
             "sockets": sorted(glob.glob(f"{self.runtime}/sb/*")),
-            "temporary": sorted(os.listdir(f"{self.root}/tmp"))
+            # The catalogue's lock is a file that stays.
+            "temporary": sorted({*os.listdir(f"{self.root}/tmp")} - {"catalogue.lock"})
             if os.path.isdir(f"{self.root}/tmp") else [],
             "snapshots": self.unnamed_snapshots(),
         }
