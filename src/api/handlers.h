@@ -12,6 +12,9 @@ Status GetOpenApi(Context& context);
 Status GetDocs(Context& context);
 Status GetConsole(Context& context);
 
+// server_metrics.cc
+Status GetServerMetrics(Context& context);
+
 // sandboxes.cc
 Status CreateSandbox(Context& context);
 Status ListSandboxes(Context& context);

@@ -106,6 +106,10 @@ bool Sandbox::HoldsMachine() const {
 Status Sandbox::CheckRunning() const {
   if (removed_) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   if (record_.state == SandboxState::kRunning && !closing_) return {};
+  if (record_.state == SandboxState::kPaused) {
+    return Fail(Code::kAborted, "sandbox '{}' is paused: 'wrenn resume {}' lets it go on", id_,
+                id_);
+  }
   const auto shown =
       record_.state == SandboxState::kRunning ? SandboxState::kStopping : record_.state;
   return Fail(Code::kAborted, "sandbox '{}' is {}{}{}", id_, store::StateName(shown),

@@ -142,6 +142,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Result<memory::Image> WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
                                     const std::string& directory, Phases& phases) const;
   Status GoOn();
+  std::optional<vmm::MachineExit> WaitForExit() const;
   void KeepWarm(const std::string& place, Phases& phases);
 
   // sandbox_pause.cc

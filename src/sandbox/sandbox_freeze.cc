@@ -138,11 +138,22 @@ Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot:
   return copy;
 }
 
+// How its machine ended, if it did: a broken connection is often the first that is seen of that.
+std::optional<vmm::MachineExit> Sandbox::WaitForExit() const {
+  constexpr std::chrono::seconds kExitLag{2};
+  std::shared_ptr<ExitSignal> exit;
+  {
+    std::lock_guard lock(mutex_);
+    exit = exit_;
+  }
+  return exit ? exit->Wait(Deadline::After(kExitLag)) : std::nullopt;
+}
+
 // A machine that cannot go on is ended: it must not be said to run while it stands still.
 Status Sandbox::GoOn() {
   const std::shared_ptr<vmm::Machine> machine = Machine();
   Status goes_on = machine->Continue(VmmDeadline());
-  if (!goes_on && !machine->exit()) {
+  if (!goes_on && !WaitForExit()) {
     services_.Tell(Severity::kError, id_, "its machine does not go on and is ended",
                    {{"error", CleanTail(goes_on.error().ToString())}});
     (void)machine->Kill(VmmDeadline());

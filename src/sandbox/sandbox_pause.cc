@@ -77,6 +77,8 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
 Error Sandbox::UndoPause(const Error& why, Phases& phases) {
   const Error error = why.WithContext("it could not be paused");
   const std::shared_ptr<vmm::Machine> machine = Machine();
+  // Before it runs: a server that finds the snapshot of a pause takes the sandbox for paused.
+  (void)RemoveSnapshot();
   (void)GoOn();
   ForgetSnapshot();
   phases.Note("error", json::value(CleanTail(error.ToString())));

@@ -109,10 +109,12 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
 std::vector<std::string> QemuCommandLine(const MachineConfig& config, const HostFacts& facts,
                                          Start start) {
   std::vector<std::string> argv{facts.binary, "-name", MachineName(config.id)};
-  // acpi=on: Debian's kernels ignore virtio-mmio devices on the command line. rtc=off: the agent
-  // sets the clock. The serial port stays, or a boot that fails would do so without a word.
-  Append(argv,
-         {"-M", "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem"});
+  // suppress-vmdesc: or QEMU complains, when it loads a state, that the description of it is
+  // missing. acpi=on: Debian's kernels ignore virtio-mmio devices on the command line. rtc=off: the
+  // agent sets the clock. The serial port stays, or a boot that fails would do so without a word.
+  Append(argv, {"-M",
+                "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem,"
+                "suppress-vmdesc=on"});
   // The default translation cache can grow to 1 GiB per machine.
   Append(argv, {"-accel", facts.kvm ? "kvm" : "tcg,thread=multi,tb-size=32"});
   Append(argv, {"-cpu", facts.kvm ? "host" : "max", "-smp", std::to_string(config.vcpus)});

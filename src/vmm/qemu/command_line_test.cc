@@ -50,7 +50,8 @@ TEST(QemuCommandLineTest, EmulatedMachine) {
   EXPECT_EQ(argv[0], "qemu-system-x86_64");
   EXPECT_EQ(After(argv, "-name"), "wrenn-sb-abc");
   EXPECT_EQ(After(argv, "-M"),
-            "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem");
+            "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem,"
+            "suppress-vmdesc=on");
   EXPECT_EQ(After(argv, "-accel"), "tcg,thread=multi,tb-size=32");
   EXPECT_EQ(After(argv, "-cpu"), "max");
   EXPECT_EQ(After(argv, "-smp"), "2");
