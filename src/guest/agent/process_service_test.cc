@@ -1,43 +1,12 @@
-#include <fcntl.h>
+// What processes write, how they end, and who is told.
 #include <gmock/gmock.h>
-#include <sys/ioctl.h>
 
 #include <thread>
 
-#include "guest/agent/test_agent.h"
+#include "guest/agent/process_service_fixture.h"
 
 namespace wrenn::guest {
 namespace {
-
-using testing::HasSubstr;
-
-json::object Select(uint32_t pid) {
-  json::object request;
-  request["process"] = {{"pid", pid}};
-  return request;
-}
-
-// Reads the start event off a stream.
-uint32_t PidOf(TestStream& stream) {
-  const auto event = stream.NextEvent();
-  if (!event || !std::holds_alternative<wire::ProcessStarted>(*event)) {
-    ADD_FAILURE() << "no start event";
-    return 0;
-  }
-  return std::get<wire::ProcessStarted>(*event).pid;
-}
-
-// Waits until the process is gone, whoever was to reap it.
-bool WaitGone(pid_t pid) {
-  const Deadline deadline = Soon();
-  while (::kill(pid, 0) == 0) {
-    const auto stat = FileText("/proc/" + std::to_string(pid) + "/stat");
-    if (stat.find(") Z ") != std::string::npos) return true;
-    if (deadline.HasPassed()) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
 
 TEST(ProcessService, OutputErrorsAndExitCodeArrive) {
   TestAgent agent;
@@ -104,90 +73,6 @@ TEST(ProcessService, FiftyRunAtOnce) {
     ASSERT_TRUE(result.ended);
     EXPECT_EQ(result.ended->exit_code, i);
   }
-}
-
-TEST(ProcessService, TenMegabytesOfStdinArrive) {
-  TestAgent agent;
-  TestStream stream = agent.Start(TestAgent::Shell("sha256sum"));
-  const uint32_t pid = PidOf(stream);
-  const std::string data = RandomBytes(10 << 20);
-  constexpr size_t kPiece = 1 << 20;
-  for (size_t at = 0; at < data.size(); at += kPiece) {
-    json::object request = Select(pid);
-    request["input"] = wire::ToJson(wire::ProcessInput{false, data.substr(at, kPiece)});
-    auto sent = agent.Call("process.Process/SendInput", request);
-    ASSERT_TRUE(sent) << sent.error().message;
-  }
-  ASSERT_TRUE(agent.Call("process.Process/CloseStdin", Select(pid)));
-  const RunResult result = Collect(stream);
-  TempFolder folder;
-  WriteText(folder / "data", data);
-  EXPECT_EQ(result.out, agent.Run("sha256sum < " + (folder / "data")).out);
-}
-
-TEST(ProcessService, InputThatWaitsForItsTurnCanBeGivenUp) {
-  TestAgent agent;
-  TestStream stream = agent.Start(TestAgent::Shell("read line; cat"));
-  const uint32_t pid = PidOf(stream);
-  const auto send = [&](wire::HttpClient& http, const std::string& text, std::string limit) {
-    wire::RequestHead head = agent.Head("POST", "/process.Process/SendInput");
-    head.fields.Add("Content-Type", std::string(wire::kConnectUnaryType));
-    head.fields.Add("Connect-Timeout-Ms", std::move(limit));
-    json::object request = Select(pid);
-    request["input"] = wire::ToJson(wire::ProcessInput{false, text});
-    const std::string body = json::serialize(request);
-    auto writer = http.StartRequest(std::move(head), body.size(), Soon());
-    ASSERT_TRUE(writer && writer->Write(body, Soon()) && writer->Finish(Soon()));
-  };
-  // One that fills the pipe of a program that does not read it, and waits.
-  ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGSTOP), 0);
-  auto first = agent.Connect();
-  send(*first, "\n" + std::string(200'000, 'a'), "0");
-  const UniqueFd pipe(::open(fmt::format("/proc/{}/fd/0", pid).c_str(), O_RDONLY | O_NONBLOCK));
-  const Deadline full = Soon();
-  for (int waiting = 0; waiting < 65536 && !full.HasPassed();) {
-    ASSERT_EQ(::ioctl(pipe.get(), FIONREAD, &waiting), 0);
-  }
-  // The second has a limit, the third a client that goes away.
-  auto second = agent.Connect();
-  send(*second, "b", "200");
-  ASSERT_TRUE(second->ReadHead(Soon()));
-  EXPECT_EQ(second->response().status, HttpStatus(Code::kDeadlineExceeded));
-  auto third = agent.Connect();
-  send(*third, "c", "0");
-  third.reset();
-  ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGCONT), 0);
-  ASSERT_TRUE(first->ReadHead(Soon()));
-  EXPECT_EQ(first->response().status, 200);
-  json::object last = Select(pid);
-  last["input"] = wire::ToJson(wire::ProcessInput{false, "d"});
-  ASSERT_TRUE(agent.Call("process.Process/SendInput", last));
-  ASSERT_TRUE(agent.Call("process.Process/CloseStdin", Select(pid)));
-  EXPECT_EQ(Collect(stream).out, std::string(200'000, 'a') + "d");
-}
-
-TEST(ProcessService, StreamInputFeedsAProcess) {
-  TestAgent agent;
-  TestStream stream = agent.Start(TestAgent::Shell("cat"));
-  const uint32_t pid = PidOf(stream);
-  wire::RequestHead head = agent.Head("POST", "/process.Process/StreamInput");
-  head.fields.Add("Content-Type", std::string(wire::kConnectStreamType));
-  json::object start;
-  start["start"] = Select(pid);
-  std::string body = wire::FormatEnvelope(0, json::serialize(start)) +
-                     wire::FormatEnvelope(0, R"({"data":{"input":{"stdin":"aGVsbG8="}}})") +
-                     wire::FormatEnvelope(0, R"({"keepalive":{}})");
-  EXPECT_EQ(agent.Send(std::move(head), body).head.status, 200);
-  ASSERT_TRUE(agent.Call("process.Process/CloseStdin", Select(pid)));
-  EXPECT_EQ(Collect(stream).out, "hello");
-}
-
-TEST(ProcessService, WithoutStdinThereIsNothingToRead) {
-  TestAgent agent;
-  wire::StartRequest request = TestAgent::Shell("cat; readlink /proc/self/fd/0");
-  request.stdin_open = false;
-  const RunResult result = agent.Run(request);
-  EXPECT_EQ(result.out, "/dev/null\n");
 }
 
 TEST(ProcessService, TheDeadlineKillsChildrenToo) {
@@ -355,106 +240,6 @@ TEST(ProcessService, OneThatEndedBeforeItsLimitKeepsItsExitCode) {
   EXPECT_EQ(result.ended->exit_code, 4);
 }
 
-TEST(ProcessService, WhatCannotBeStartedSaysWhy) {
-  TestAgent agent;
-  const auto failure = [&](std::string cmd, std::optional<std::string> cwd) {
-    wire::StartRequest request;
-    request.process.cmd = std::move(cmd);
-    request.process.cwd = std::move(cwd);
-    TestStream stream = agent.Start(request);
-    EXPECT_FALSE(stream.Next());
-    return stream.error().value_or(Error{Code::kUnknown, "no error", {}});
-  };
-  EXPECT_EQ(failure("no-such-command", "/").code, Code::kNotFound);
-  EXPECT_EQ(failure("no-such-command", "/").message, "command 'no-such-command' not found");
-  EXPECT_EQ(failure("/etc/passwd", "/").code, Code::kPermissionDenied);
-  const Error cwd = failure("/bin/true", "/no/such/folder");
-  EXPECT_EQ(cwd.code, Code::kInvalidArgument);
-  EXPECT_EQ(cwd.message, "cwd '/no/such/folder' does not exist");
-  EXPECT_EQ(failure("/bin/true", std::string("/\0x", 3)).code, Code::kInvalidArgument);
-}
-
-TEST(ProcessService, TheEnvironmentIsMadeUp) {
-  TestAgent agent;
-  wire::StartRequest request;
-  request.process.cmd = "env";  // found in PATH
-  request.process.cwd = "/";
-  request.process.envs = {{"EXTRA", "a b=c"}, {"LOGNAME", "other"}};
-  const RunResult result = agent.Run(request);
-  EXPECT_THAT(result.out, HasSubstr("PATH="));
-  EXPECT_THAT(result.out, HasSubstr("HOME="));
-  EXPECT_THAT(result.out, HasSubstr("EXTRA=a b=c\n"));
-  EXPECT_THAT(result.out, HasSubstr("LOGNAME=other\n"));
-  EXPECT_THAT(result.out, testing::Not(HasSubstr("TERM=")));
-}
-
-TEST(ProcessService, NothingOfTheAgentIsInherited) {
-  TestAgent agent;
-  // Of a program that takes the shell's place: a shell blocks signals while it starts another.
-  const RunResult result =
-      agent.Run("ls /proc/self/fd | wc -l; exec grep -E 'Sig(Blk|Ign)' /proc/self/status");
-  // 0 to 2 and the folder that ls reads.
-  EXPECT_THAT(result.out, HasSubstr("4\n"));
-  EXPECT_THAT(result.out, HasSubstr("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"));
-}
-
-TEST(ProcessService, AnotherUserIsBecomeCompletely) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-  TestAgent agent;
-  TestStream stream = agent.Open(
-      "process.Process/Start",
-      wire::ToJson(
-          TestAgent::Shell("id -u; id -g; id -G; grep -E '^Cap(Eff|Prm)' /proc/self/status")),
-      {{"Authorization", "Basic " + Base64Encode("nobody:")}});
-  const RunResult result = Collect(stream);
-  EXPECT_THAT(result.out, testing::StartsWith("65534\n65534\n65534\n"));
-  EXPECT_THAT(result.out, HasSubstr("CapEff:\t0000000000000000"));
-}
-
-TEST(ProcessService, AnUnknownUserIsUnauthenticated) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-  TestAgent agent;
-  TestStream stream = agent.Open("process.Process/Start", wire::ToJson(TestAgent::Shell("true")),
-                                 {{"Authorization", "Basic " + Base64Encode("no-such-user:")}});
-  EXPECT_FALSE(stream.Next());
-  ASSERT_TRUE(stream.error());
-  EXPECT_EQ(stream.error()->code, Code::kUnauthenticated);
-}
-
-TEST(ProcessService, ATerminalIsOne) {
-  TestAgent agent;
-  wire::StartRequest request = TestAgent::Shell(
-      "stty size; test -t 0 && echo tty; echo $TERM; read line; echo got $line; "
-      "trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done");
-  request.pty = wire::PtySize{100, 30};
-  TestStream stream = agent.Start(request);
-  const uint32_t pid = PidOf(stream);
-  std::string seen;
-  const auto wait_for = [&](std::string_view text) {
-    while (seen.find(text) == std::string::npos) {
-      const auto event = stream.NextEvent();
-      if (!event) return false;
-      if (const auto* output = std::get_if<wire::ProcessOutput>(&*event)) {
-        EXPECT_EQ(output->stream, wire::ProcessOutput::Stream::kPty);
-        seen += output->data;
-      }
-    }
-    return true;
-  };
-  ASSERT_TRUE(wait_for("30 100\r\ntty\r\nxterm-256color\r\n")) << seen;
-  json::object keys = Select(pid);
-  keys["input"] = wire::ToJson(wire::ProcessInput{true, "hi\n"});
-  ASSERT_TRUE(agent.Call("process.Process/SendInput", keys));
-  ASSERT_TRUE(wait_for("got hi\r\nready\r\n")) << seen;
-  json::object resize = Select(pid);
-  resize["pty"] = wire::ToJson(wire::PtySize{120, 40});
-  ASSERT_TRUE(agent.Call("process.Process/Update", resize));
-  ASSERT_TRUE(wait_for("40 120\r\n")) << seen;
-  const RunResult rest = Collect(stream);
-  ASSERT_TRUE(rest.ended);
-  EXPECT_EQ(rest.ended->exit_code, 0);
-}
-
 TEST(ProcessService, SilentStreamsAreKeptAlive) {
   TestAgent agent;
   TestStream stream =
@@ -465,19 +250,6 @@ TEST(ProcessService, SilentStreamsAreKeptAlive) {
   EXPECT_TRUE(std::holds_alternative<wire::KeepAlive>(*event));
   ASSERT_TRUE(agent.Call("process.Process/CloseStdin", Select(pid)));
   EXPECT_TRUE(Collect(stream).ended);
-}
-
-TEST(ProcessService, WrongRequestsAreRefused) {
-  TestAgent agent;
-  wire::RequestHead head = agent.Head("POST", "/process.Process/List");
-  head.fields.Add("Content-Type", "application/proto");
-  EXPECT_EQ(agent.Send(std::move(head), "").head.status, 400);
-  auto broken = agent.Call("process.Process/SendInput", json::object{{"process", 5}});
-  ASSERT_FALSE(broken);
-  EXPECT_EQ(broken.error().code, Code::kInvalidArgument);
-  TestStream stream = agent.Open("process.Process/Start", json::object{{"process", "x"}});
-  EXPECT_FALSE(stream.Next());
-  EXPECT_EQ(stream.error()->code, Code::kInvalidArgument);
 }
 
 }  // namespace
