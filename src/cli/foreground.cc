@@ -1,5 +1,6 @@
 #include "cli/foreground.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -7,6 +8,7 @@
 
 #include "cli/invocation.h"
 #include "cli/signal_sender.h"
+#include "cli/stdout_writer.h"
 #include "cli/terminal.h"
 
 namespace wrenn::cli {
@@ -14,6 +16,7 @@ namespace {
 
 constexpr int kKillAt = 2;  // interrupts
 constexpr int kGiveUpAt = 3;
+constexpr int kBreakOffAgain = 20;  // milliseconds
 
 // Copies our stdin until its end, or until `stop`. It is read as it is: making it non-blocking
 // would do so for the shell that shares it.
@@ -44,8 +47,9 @@ wire::Signal SignalOf(int signal) {
 }
 
 // Passes signals on until `stop`, and waits for none to arrive: the third must be heard though the
-// server does not answer. The one with which the program was given up stays in `gave_up`.
-void PassSignals(GuestProcess& process, SignalSource& signals, int stop,
+// server does not answer, and nobody reads our output. The one with which the program was given up
+// stays in `gave_up`.
+void PassSignals(GuestProcess& process, SignalSource& signals, int stop, StdoutWriter& writer,
                  std::atomic<int>& gave_up) {
   SignalSender sender(process);
   int interrupts = 0;
@@ -56,6 +60,10 @@ void PassSignals(GuestProcess& process, SignalSource& signals, int stop,
     if (interrupts >= kGiveUpAt) {
       gave_up = *signal;
       process.Abandon();
+      pollfd stopped{stop, POLLIN, 0};
+      do {
+        writer.BreakOff();
+      } while (::poll(&stopped, 1, kBreakOffAgain) == 0);
       return;
     }
     sender.Send(interrupts >= kKillAt ? wire::Signal::kKill : SignalOf(*signal));
@@ -63,7 +71,7 @@ void PassSignals(GuestProcess& process, SignalSource& signals, int stop,
 }
 
 // Copies what comes from the program until its end; the exit code.
-Result<int> CopyOutput(GuestProcess& process) {
+Result<int> CopyOutput(GuestProcess& process, StdoutWriter& writer) {
   for (;;) {
     ASSIGN_OR_RETURN(const ProcessOutput output, process.Next());
     if (output.kind == ProcessOutput::Kind::kExit) {
@@ -71,8 +79,9 @@ Result<int> CopyOutput(GuestProcess& process) {
       return output.exit_code;
     }
     const int fd = output.kind == ProcessOutput::Kind::kStderr ? STDERR_FILENO : STDOUT_FILENO;
-    const Status written = WriteAll(fd, output.data, Deadline::Never());
+    const Status written = writer.Write(fd, output.data);
     if (written) continue;
+    if (written.error().code == Code::kCanceled) return Fail(written.error());
     const Status killed = process.Signal(wire::Signal::kKill);
     if (written.error().code != Code::kUnavailable) {
       return Fail(written.error().WithContext("cannot write the program's output"));
@@ -86,10 +95,11 @@ Result<int> CopyOutput(GuestProcess& process) {
 Result<int> RunForeground(GuestProcess& process, SignalSource& signals, bool forward_stdin) {
   ASSIGN_OR_RETURN(const UniqueFd stop, MakeEventFd());
   std::atomic<int> gave_up = 0;
-  std::thread signal_thread([&] { PassSignals(process, signals, stop.get(), gave_up); });
+  StdoutWriter writer;
+  std::thread signal_thread([&] { PassSignals(process, signals, stop.get(), writer, gave_up); });
   std::thread input_thread;
   if (forward_stdin) input_thread = std::thread([&] { CopyStdin(process, stop.get()); });
-  Result<int> code = CopyOutput(process);
+  Result<int> code = CopyOutput(process, writer);
   SignalEventFd(stop.get());
   process.Abandon();  // the input may be waiting for a program that takes nothing
   signal_thread.join();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -41,6 +43,12 @@ class ForegroundTest : public testing::Test {
     ASSERT_TRUE(socket) << socket.error().ToString();
     ASSERT_TRUE((*socket)->Receive(Deadline::After(kLong)));
     ASSERT_TRUE((*socket)->SendText(R"({"type":"started","pid":7})", Deadline::After(kLong)));
+    if (floods_) {
+      const std::string output =
+          json::serialize(json::object{{"type", "stdout"}, {"data", std::string(100'000, 'x')}});
+      while ((*socket)->SendText(output, Deadline::After(kLong))) {
+      }
+    }
     while ((*socket)->Receive(Deadline::After(kLong))) {
     }
   }
@@ -62,6 +70,7 @@ class ForegroundTest : public testing::Test {
   std::condition_variable changed_;
   int requests_ = 0;
   bool released_ = false;
+  bool floods_ = false;  // the program writes as much as is taken
   uint16_t port_ = 0;
   wire::HttpServer server_;
 };
@@ -95,6 +104,36 @@ TEST_F(ForegroundTest, TheThirdInterruptGivesUpThoughTheServerTakesNone) {
   EXPECT_EQ(*code, kSignalBase + SIGINT);
   std::lock_guard lock(mutex_);
   EXPECT_FALSE(released_);
+}
+
+TEST_F(ForegroundTest, TheThirdInterruptGivesUpThoughNobodyReadsTheOutput) {
+  ASSERT_TRUE(signals_);
+  floods_ = true;
+  Release();
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  const UniqueFd reading(pipe[0]);
+  const UniqueFd stdout_before(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+  ::dup2(pipe[1], STDOUT_FILENO);
+  ::close(pipe[1]);
+  const Api api(Endpoint{"127.0.0.1", port_, {}}, "key");
+  ProcessOptions options;
+  options.command = {"yes"};
+  auto process = GuestProcess::Start(api, "sb-1", options);
+  std::thread user([] {
+    pollfd full{STDOUT_FILENO, POLLOUT, 0};
+    const Deadline limit = Deadline::After(kLong / 3);
+    while (::poll(&full, 1, 0) == 1 && !limit.HasPassed()) ::usleep(1000);
+    for (int i = 0; i < 3; ++i) {
+      ::kill(::getpid(), SIGINT);
+      while (IsPending(SIGINT) && !limit.HasPassed()) ::usleep(1000);
+    }
+  });
+  const auto code = process ? RunForeground(*process, *signals_, false) : Fail(process.error());
+  user.join();
+  ::dup2(stdout_before.get(), STDOUT_FILENO);
+  ASSERT_TRUE(code) << code.error().ToString();
+  EXPECT_EQ(*code, kSignalBase + SIGINT);
 }
 
 }  // namespace
