@@ -9,12 +9,14 @@
 #include "api/errors.h"
 #include "base/encoding.h"
 #include "cli/local.h"
+#include "server/config.h"
+#include "server/root_lock.h"
 #include "wire/sockets.h"
 
 namespace wrenn::cli {
 namespace {
 
-constexpr std::string_view kDefaultUrl = "http://127.0.0.1:8080";
+constexpr uint16_t kDefaultPort = 8080;
 constexpr std::chrono::milliseconds kHealthLimit{10'000};
 constexpr size_t kMaxAnswer = 64 << 20;
 constexpr size_t kMaxErrorBody = 64 << 10;
@@ -37,6 +39,22 @@ Result<std::vector<std::string>> Resolve(const std::string& host) {
   }
   ::freeaddrinfo(list);
   return addresses;
+}
+
+// The server of this machine's root.
+Result<Endpoint> LocalEndpoint() {
+  const auto config = server::LoadConfig({});
+  // The settings of somebody else's server are perhaps not for us to read.
+  if (!config && config.error().code == Code::kPermissionDenied) {
+    return Endpoint{server::ServerConfig().address, kDefaultPort, {}};
+  }
+  if (!config) return Fail(config.error());
+  const auto running = server::RunningServer(config->paths);
+  if (running && !running->url.empty()) {
+    ASSIGN_OR_RETURN(Endpoint endpoint, ParseUrl(running->url));
+    return Reachable(std::move(endpoint));
+  }
+  return Reachable({config->address, config->port == 0 ? kDefaultPort : config->port, {}});
 }
 
 std::string KeyOfEnvironment() {
@@ -62,6 +80,12 @@ bool Endpoint::IsLoopback() const {
   in_addr v4{};
   if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
   return host == "localhost" || host == "::1";
+}
+
+Endpoint Reachable(Endpoint endpoint) {
+  if (endpoint.host == "0.0.0.0") endpoint.host = "127.0.0.1";
+  if (endpoint.host == "::") endpoint.host = "::1";
+  return endpoint;
 }
 
 Result<Endpoint> ParseUrl(std::string_view url) {
@@ -106,10 +130,11 @@ Result<Endpoint> ParseUrl(std::string_view url) {
 
 Result<Api> Api::FromEnvironment() {
   const char* url = std::getenv("WRENN_API_URL");
-  ASSIGN_OR_RETURN(Endpoint endpoint, ParseUrl(url && *url ? std::string_view(url) : kDefaultUrl));
+  const bool named = url && *url;
+  ASSIGN_OR_RETURN(Endpoint endpoint, named ? ParseUrl(url) : LocalEndpoint());
   std::string key = KeyOfEnvironment();
   // This machine's key is no other's business.
-  if (key.empty() && endpoint.IsLoopback()) {
+  if (key.empty() && (!named || endpoint.IsLoopback())) {
     if (const auto paths = LocalPaths()) key = KeyOfRoot(*paths);
   }
   return Api(std::move(endpoint), std::move(key));
@@ -119,7 +144,7 @@ Result<Api> Api::OfRoot(const os::Paths& paths, std::string_view url) {
   ASSIGN_OR_RETURN(Endpoint endpoint, ParseUrl(url));
   std::string key = KeyOfRoot(paths);
   if (key.empty()) key = KeyOfEnvironment();
-  return Api(std::move(endpoint), std::move(key));
+  return Api(Reachable(std::move(endpoint)), std::move(key));
 }
 
 Result<UniqueFd> Api::ConnectSocket() const {

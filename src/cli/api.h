@@ -24,6 +24,9 @@ struct Endpoint {
   bool IsLoopback() const;      // "localhost" or a loopback address
 };
 
+// Where one who listens at `endpoint` is reached: any address of a machine is its loopback's.
+Endpoint Reachable(Endpoint endpoint);
+
 // kInvalidArgument for anything but http://host[:port][/path].
 Result<Endpoint> ParseUrl(std::string_view url);
 
@@ -34,9 +37,10 @@ class Api {
  public:
   static constexpr std::chrono::milliseconds kDefaultLimit{60'000};
 
-  // The server of $WRENN_API_URL and the key of $WRENN_API_KEY, else, for a server on this machine,
-  // of the root's key file (none at all when that cannot be read: the server then refuses what
-  // needs one).
+  // The server of $WRENN_API_URL; else that which runs on this machine's root; else where the
+  // settings have one listen. The key is that of $WRENN_API_KEY, else, for a server on this
+  // machine, of the root's key file (none at all when that cannot be read: the server then refuses
+  // what needs one).
   static Result<Api> FromEnvironment();
   // The server that runs on a root of this machine, at `url`, and that root's key.
   static Result<Api> OfRoot(const os::Paths& paths, std::string_view url);

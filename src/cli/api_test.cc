@@ -5,6 +5,7 @@
 #include "cli/guest_process.h"
 #include "cli/options.h"
 #include "os/files.h"
+#include "server/root_lock.h"
 #include "wire/http_server.h"
 #include "wire/sockets.h"
 
@@ -136,6 +137,38 @@ TEST_F(EnvironmentTest, TheSettingsFileSaysWhereTheRootIs) {
   ::unsetenv("WRENN_ROOT");
   ::setenv("WRENN_CONFIG", file.c_str(), 1);
   EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
+}
+
+TEST_F(EnvironmentTest, TheServerIsFoundWhereverItListens) {
+  const std::string file = directory_.path() + "/wrenn.toml";
+  ASSERT_TRUE(WriteFileAtomically(file, "listen = '127.0.0.1:9191'\n", 0600));
+  const os::Paths paths{.root = directory_.path(), .runtime = directory_.path() + "/run"};
+  ASSERT_TRUE(paths.Prepare());
+  const auto address = [] {
+    const auto api = Api::FromEnvironment();
+    return api ? api->endpoint().Address() : api.error().ToString();
+  };
+  EXPECT_EQ(address(), "127.0.0.1:8080");
+  ::setenv("WRENN_CONFIG", file.c_str(), 1);
+  EXPECT_EQ(address(), "127.0.0.1:9191");
+  {
+    auto lock = server::RootLock::Acquire(paths);
+    ASSERT_TRUE(lock) << lock.error().ToString();
+    EXPECT_EQ(address(), "127.0.0.1:9191") << "it does not answer yet";
+    ASSERT_TRUE(lock->Announce("0.0.0.0:4242"));
+    EXPECT_EQ(address(), "127.0.0.1:4242");
+    ::setenv("WRENN_API_URL", "http://192.0.2.1:9", 1);
+    EXPECT_EQ(address(), "192.0.2.1:9");
+    ::unsetenv("WRENN_API_URL");
+  }
+  EXPECT_EQ(address(), "127.0.0.1:9191") << "the server has ended";
+  {
+    auto lock = server::RootLock::Acquire(paths);
+    ASSERT_TRUE(lock && lock->Announce("[::]:4242"));
+    EXPECT_EQ(address(), "[::1]:4242");
+  }
+  ASSERT_TRUE(WriteFileAtomically(file, "listen = nonsense\n", 0600));
+  EXPECT_NE(address().find("wrenn.toml:1"), std::string::npos) << address();
 }
 
 TEST(ShellExitCode, IsAsAShellGivesIt) {

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -17,7 +18,7 @@ namespace {
 
 constexpr const char* kFooter =
     "Environment:\n"
-    "  WRENN_API_URL  the server to talk to (http://127.0.0.1:8080)\n"
+    "  WRENN_API_URL  the server to talk to (else the one that runs on the root)\n"
     "  WRENN_API_KEY  the key to show it (else that of the root's api-key file)\n"
     "  WRENN_ROOT     where templates, sandboxes and records are kept\n\n"
     "Examples:\n"
@@ -37,13 +38,17 @@ std::optional<size_t> PositionalsBeforeProgram(const std::string& subcommand) {
 // Takes the program to run in a sandbox out of the words, so that its options are not taken for
 // ours.
 void TakeProgram(const CLI::App& app, std::vector<std::string>& words, Invocation& invocation) {
-  if (words.empty()) return;
-  const auto positionals = PositionalsBeforeProgram(words.front());
+  auto command = words.begin();
+  if (command != words.end() && *command == "--url") ++command;
+  if (command != words.begin() && command != words.end()) ++command;
+  if (command != words.end() && command->starts_with("--url=")) ++command;
+  if (command == words.end()) return;
+  const auto positionals = PositionalsBeforeProgram(*command);
   if (!positionals) return;
-  const CLI::App* subcommand = app.get_subcommand(words.front());
-  SplitWords split = SplitCommand(*subcommand, {words.begin() + 1, words.end()}, *positionals);
+  const CLI::App* subcommand = app.get_subcommand(*command);
+  SplitWords split = SplitCommand(*subcommand, {command + 1, words.end()}, *positionals);
   invocation.command = std::move(split.command);
-  words.erase(words.begin() + 1, words.end());
+  words.erase(command + 1, words.end());
   words.insert(words.end(), split.own.begin(), split.own.end());
 }
 
@@ -65,6 +70,10 @@ std::unique_ptr<CLI::App> BuildApp(Invocation& invocation) {
   app->require_subcommand(1);
   app->footer(kFooter);
   app->get_formatter()->column_width(34);
+  app->add_option_function<std::string>(
+         "--url", [](const std::string& url) { ::setenv("WRENN_API_URL", url.c_str(), 1); },
+         "The server to talk to, before the command")
+      ->type_name("URL");
   AddRun(*app, invocation);
   AddCreate(*app, invocation);
   AddLs(*app, invocation);
@@ -73,9 +82,13 @@ std::unique_ptr<CLI::App> BuildApp(Invocation& invocation) {
   AddCp(*app, invocation);
   AddPs(*app, invocation);
   AddLogs(*app, invocation);
+  AddPause(*app, invocation);
+  AddResume(*app, invocation);
+  AddFork(*app, invocation);
   AddStop(*app, invocation);
   AddRm(*app, invocation);
   AddTemplate(*app, invocation);
+  AddSnapshot(*app, invocation);
   AddServe(*app, invocation);
   AddKey(*app, invocation);
   AddDoctor(*app, invocation);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <CLI/App.hpp>
+#include <cstdlib>
 
 #include "cli/command_words.h"
 
@@ -73,12 +74,30 @@ TEST(Parse, OptionsWithLists) {
 }
 
 TEST(Parse, WrongCommandLinesAreUsageErrors) {
-  for (const Words& words :
-       {Words{}, Words{"nonsense"}, Words{"exec"}, Words{"exec", "sb-1"}, Words{"run", "--keep"},
-        Words{"rm"}, Words{"stop", "x", "--all"}, Words{"ls", "--nonsense"},
-        Words{"create", "--vcpus", "x"}, Words{"create", "--vcpus", "0"},
-        Words{"create", "--timeout", "-1"}, Words{"template"}, Words{"cp", "a"},
-        Words{"completion", "tcsh"}, Words{"template", "build", "x", "--packages", "/no/such"}}) {
+  for (const Words& words : {Words{},
+                             Words{"nonsense"},
+                             Words{"exec"},
+                             Words{"exec", "sb-1"},
+                             Words{"run", "--keep"},
+                             Words{"pause"},
+                             Words{"resume"},
+                             Words{"fork"},
+                             Words{"fork", "a", "b"},
+                             Words{"fork", "a", "-n", "0"},
+                             Words{"snapshot"},
+                             Words{"snapshot", "create"},
+                             Words{"snapshot", "rm"},
+                             Words{"create", "--on-timeout", "explode"},
+                             Words{"rm"},
+                             Words{"stop", "x", "--all"},
+                             Words{"ls", "--nonsense"},
+                             Words{"create", "--vcpus", "x"},
+                             Words{"create", "--vcpus", "0"},
+                             Words{"create", "--timeout", "-1"},
+                             Words{"template"},
+                             Words{"cp", "a"},
+                             Words{"completion", "tcsh"},
+                             Words{"template", "build", "x", "--packages", "/no/such"}}) {
     Invocation invocation;
     EXPECT_EQ(ParseWords(invocation, words), kUsageError)
         << fmt::format("{}", fmt::join(words, " "));
@@ -93,6 +112,20 @@ TEST(Parse, EveryCommandHasHelpWithItsName) {
     EXPECT_EQ(ParseWords(invocation, {command->get_name(), "--help"}, &help), kSuccess);
     EXPECT_NE(help.find("Usage: wrenn " + command->get_name()), std::string::npos) << help;
   }
+}
+
+TEST(Parse, TheServersUrlStandsBeforeTheCommand) {
+  for (const Words& url : {Words{"--url", "http://x:1"}, Words{"--url=http://x:1"}}) {
+    Words words = url;
+    words.insert(words.end(), {"exec", "sb-1", "ls", "--url"});
+    Invocation invocation;
+    EXPECT_FALSE(ParseWords(invocation, words));
+    EXPECT_EQ(invocation.command, (Words{"ls", "--url"}));
+    EXPECT_STREQ(std::getenv("WRENN_API_URL"), "http://x:1");
+    ::unsetenv("WRENN_API_URL");
+  }
+  Invocation invocation;
+  EXPECT_EQ(ParseWords(invocation, {"--url"}), kUsageError);
 }
 
 TEST(Parse, VersionIsAnOptionToo) {

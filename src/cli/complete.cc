@@ -90,10 +90,12 @@ class Collector {
   Candidates found_;
 };
 
-void AddValues(const CLI::Option& option, const CompletionSources& sources, Collector& out) {
-  const std::vector<std::string>& names = option.get_lnames();
+void AddValues(const Place& place, const CompletionSources& sources, Collector& out) {
+  const std::vector<std::string>& names = place.value_of->get_lnames();
   const std::string name = names.empty() ? std::string() : names[0];
   if (name == "template") out.AddAll(sources.templates());
+  if (name == "name" && Path(*place.command) == "snapshot create") out.AddAll(sources.snapshots());
+  if (name == "on-timeout") out.AddAll({"pause", "stop"});
   if (name == "upload" || name == "packages" || name == "config") out.AddFiles();
 }
 
@@ -101,18 +103,25 @@ void AddPositionals(const Place& place, const CompletionSources& sources, Collec
   const std::string path = Path(*place.command);
   const bool first = place.positionals == 0;
   if ((path == "exec" || path == "shell" || path == "ps") && first) {
-    out.AddAll(sources.sandboxes(false));
-  } else if (path == "stop") {
-    out.AddAll(sources.sandboxes(false));
+    out.AddAll(sources.sandboxes(Which::kRunning));
+  } else if (path == "pause") {
+    out.AddAll(sources.sandboxes(Which::kRunning));
+  } else if (path == "resume") {
+    out.AddAll(sources.sandboxes(Which::kPaused));
+  } else if (path == "stop" || ((path == "fork" || path == "snapshot create") && first)) {
+    out.AddAll(sources.sandboxes(Which::kLive));
   } else if (path == "rm" || (path == "logs" && first)) {
-    out.AddAll(sources.sandboxes(true));
+    out.AddAll(sources.sandboxes(Which::kAll));
   } else if (path == "cp") {
-    out.AddAll(sources.sandboxes(false), ":");
+    out.AddAll(sources.sandboxes(Which::kRunning), ":");
     out.AddFiles();
   } else if (path == "template build" && first) {
     out.AddAll({"minimal", "base"});
   } else if (path == "template rm" || (path == "template inspect" && first)) {
     out.AddAll(sources.templates());
+  } else if (path == "snapshot rm" ||
+             ((path == "snapshot inspect" || path == "snapshot verify") && first)) {
+    out.AddAll(sources.snapshots());
   } else if (path == "key revoke") {
     out.AddAll(sources.keys());
   } else if (path == "completion" && first) {
@@ -120,28 +129,48 @@ void AddPositionals(const Place& place, const CompletionSources& sources, Collec
   }
 }
 
+bool Fits(const SandboxView& sandbox, Which which) {
+  switch (which) {
+    case Which::kLive:
+      return !sandbox.ended();
+    case Which::kRunning:
+      return sandbox.status == "running";
+    case Which::kPaused:
+      return sandbox.status == "paused";
+    case Which::kAll:
+      break;
+  }
+  return true;
+}
+
+// The names of templates of one type; of all without one.
+std::vector<std::string> TemplateNames(std::string_view type) {
+  std::vector<std::string> names;
+  const auto local = OpenLocal();
+  if (!local) return names;
+  const auto records = local->store->ListTemplates(store::kDefaultTenant);
+  if (!records) return names;
+  for (const auto& record : *records) {
+    if (type.empty() || record.type == type) names.push_back(record.name);
+  }
+  return names;
+}
+
 CompletionSources RealSources() {
   CompletionSources sources;
-  sources.sandboxes = [](bool ended_too) {
+  sources.sandboxes = [](Which which) {
     std::vector<std::string> ids;
     const auto api = Api::FromEnvironment();
     if (!api) return ids;
     const auto sandboxes = ListSandboxes(*api);
     if (!sandboxes) return ids;
     for (const SandboxView& one : *sandboxes) {
-      if (ended_too || !one.ended()) ids.push_back(one.id);
+      if (Fits(one, which)) ids.push_back(one.id);
     }
     return ids;
   };
-  sources.templates = [] {
-    std::vector<std::string> names;
-    const auto local = OpenLocal();
-    if (!local) return names;
-    const auto records = local->store->ListTemplates(store::kDefaultTenant);
-    if (!records) return names;
-    for (const auto& record : *records) names.push_back(record.name);
-    return names;
-  };
+  sources.templates = [] { return TemplateNames(""); };
+  sources.snapshots = [] { return TemplateNames("snapshot"); };
   sources.keys = [] {
     std::vector<std::string> names;
     const auto local = OpenLocal();
@@ -165,7 +194,7 @@ Candidates Complete(CLI::App& app, std::vector<std::string> words,
   const std::string& word = words.back();
   Collector out(word);
   if (place.value_of) {
-    AddValues(*place.value_of, sources, out);
+    AddValues(place, sources, out);
   } else if (place.in_program) {
     out.AddFiles();
   } else if (word.starts_with('-')) {

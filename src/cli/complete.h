@@ -11,10 +11,14 @@ class App;
 
 namespace wrenn::cli {
 
+// Which sandboxes fit: those that have not ended, all of them, or those in one state.
+enum class Which { kLive, kAll, kRunning, kPaused };
+
 // Names that only the server or the records know. Each may be slow and may answer nothing.
 struct CompletionSources {
-  std::function<std::vector<std::string>(bool ended_too)> sandboxes;
+  std::function<std::vector<std::string>(Which)> sandboxes;
   std::function<std::vector<std::string>()> templates;
+  std::function<std::vector<std::string>()> snapshots;  // templates of that type
   std::function<std::vector<std::string>()> keys;
 };
 

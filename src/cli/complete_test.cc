@@ -11,12 +11,15 @@ namespace wrenn::cli {
 namespace {
 
 CompletionSources Sources() {
-  return {[](bool ended_too) {
+  return {[](Which which) {
             std::vector<std::string> ids = {"sb-aaa", "sb-bbb"};
-            if (ended_too) ids.push_back("sb-ended");
+            if (which == Which::kPaused) ids.clear();
+            if (which != Which::kRunning) ids.push_back("sb-paused");
+            if (which == Which::kAll) ids.push_back("sb-ended");
             return ids;
           },
-          [] { return std::vector<std::string>{"base", "minimal"}; },
+          [] { return std::vector<std::string>{"base", "minimal", "mine"}; },
+          [] { return std::vector<std::string>{"mine"}; },
           [] { return std::vector<std::string>{"ky-1"}; }};
 }
 
@@ -50,10 +53,24 @@ TEST(Complete, SandboxesAndTemplates) {
   EXPECT_EQ(At({"exec", "-i", "--env", "A=1", "sb-b"}), List{"sb-bbb"});
   EXPECT_EQ(At({"rm", "sb-aaa", "sb-e"}), List{"sb-ended"});
   EXPECT_EQ(At({"logs", "x", ""}), List{});
-  EXPECT_EQ(At({"create", "--template", "m"}), List{"minimal"});
+  EXPECT_EQ(At({"create", "--template", "mini"}), List{"minimal"});
   EXPECT_EQ(At({"create", "--template", "=", "b"}), List{"base"});
   EXPECT_EQ(At({"template", "rm", "b"}), List{"base"});
   EXPECT_EQ(At({"key", "revoke", ""}), List{"ky-1"});
+}
+
+TEST(Complete, PausedOnesAndSnapshots) {
+  EXPECT_EQ(At({"pause", "sb-"}), (List{"sb-aaa", "sb-bbb"}));
+  EXPECT_EQ(At({"resume", ""}), List{"sb-paused"});
+  EXPECT_EQ(At({"fork", "sb-p"}), List{"sb-paused"});
+  EXPECT_EQ(At({"fork", "-n", "2", "sb-p"}), List{"sb-paused"});
+  EXPECT_EQ(At({"snapshot", ""}), (List{"create", "ls", "inspect", "verify", "rm"}));
+  EXPECT_EQ(At({"snapshot", "create", "sb-a"}), List{"sb-aaa"});
+  EXPECT_EQ(At({"snapshot", "create", "sb-aaa", "--name", ""}), List{"mine"});
+  EXPECT_EQ(At({"snapshot", "rm", "a", ""}), List{"mine"});
+  EXPECT_EQ(At({"snapshot", "verify", ""}), List{"mine"});
+  EXPECT_EQ(At({"create", "--on-timeout", ""}), (List{"pause", "stop"}));
+  EXPECT_EQ(At({"--url", "http://x", "resume", ""}), List{"sb-paused"});
 }
 
 TEST(Complete, Files) {

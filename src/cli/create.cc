@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/sandbox_view.h"
+#include "cli/spinner.h"
 #include "cli/terminal.h"
 
 namespace wrenn::cli {
@@ -25,8 +26,10 @@ struct Options {
 Result<int> Create(const Options& options) {
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
   ASSIGN_OR_RETURN(const json::object request, CreateRequest(options.sandbox));
+  Spinner spinner("making a sandbox of '" + options.sandbox.template_name + "'");
   ASSIGN_OR_RETURN(const json::value answer,
                    api.Call("POST", "/v1/sandboxes", &request, kCreateLimit));
+  spinner.Stop();
   if (options.json) {
     PrintJson(answer);
     return kSuccess;
@@ -41,14 +44,15 @@ Result<int> Create(const Options& options) {
 void AddCreate(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("create", "Make a sandbox and print its id");
   auto options = std::make_shared<Options>();
-  AddSandboxOptions(*command, options->sandbox, "base");
+  AddSandboxOptions(*command, options->sandbox, "base", "pause");
   command->add_flag("-q,--quiet", options->quiet, "Print the id alone (so it does without)");
   command->add_flag("--json", options->json, "Print all of it as JSON");
   command->footer(
       "Examples:\n"
       "  id=$(wrenn create)\n"
       "  wrenn create --template minimal --memory 128 --timeout 0\n"
-      "  wrenn create --egress --env TOKEN");
+      "  wrenn create --egress --env TOKEN\n"
+      "  wrenn create --template my-snapshot --timeout 600 --on-timeout stop");
   command->callback(
       [&invocation, options] { invocation.run = [options] { return Create(*options); }; });
 }

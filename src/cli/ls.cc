@@ -22,7 +22,7 @@ struct Options {
 
 // "12s/5m": how long it has been idle, and how long it may be.
 std::string IdleCell(const SandboxView& sandbox, std::chrono::system_clock::time_point now) {
-  if (sandbox.ended()) return "-";
+  if (sandbox.ended() || sandbox.status == "paused") return "-";
   const std::string limit =
       sandbox.timeout_sec == 0 ? "never" : FormatSpan(std::chrono::seconds(sandbox.timeout_sec));
   return FormatAge(sandbox.last_active_at, now) + "/" + limit;
@@ -30,11 +30,13 @@ std::string IdleCell(const SandboxView& sandbox, std::chrono::system_clock::time
 
 std::string FormatSandboxes(const std::vector<SandboxView>& sandboxes) {
   const auto now = std::chrono::system_clock::now();
-  Table table(
-      {"ID", "STATE", "TEMPLATE", "ENGINE", "VCPUS", "MEMORY", "AGE", "IDLE/TIMEOUT", "REASON"});
+  Table table({"ID", "STATE", "TEMPLATE", "ENGINE", "VCPUS", "MEMORY", "DISK", "AGE",
+               "IDLE/TIMEOUT", "REASON"});
   for (const SandboxView& sandbox : sandboxes) {
     table.Add({sandbox.id, sandbox.status, sandbox.template_name, sandbox.engine,
-               std::to_string(sandbox.vcpus), fmt::format("{} MiB", sandbox.memory_mb),
+               std::to_string(sandbox.vcpus),
+               FormatBytes(static_cast<uint64_t>(sandbox.memory_mb) << 20),
+               FormatBytes(static_cast<uint64_t>(sandbox.disk_mb) << 20),
                FormatAge(sandbox.created_at, now), IdleCell(sandbox, now), sandbox.reason});
   }
   return table.Format();
@@ -65,6 +67,8 @@ void AddLs(CLI::App& app, Invocation& invocation) {
   command->add_flag("-q,--quiet", options->quiet, "Ids alone, one a line");
   command->add_flag("--json", options->json, "Print all that is known as JSON");
   command->footer(
+      "MEMORY and DISK are what a sandbox may take, not what it takes now: see 'wrenn ps' and the "
+      "API's metrics.\n\n"
       "Examples:\n"
       "  wrenn ls --all\n"
       "  wrenn ls -q | xargs -r wrenn stop");

@@ -6,8 +6,8 @@
 
 namespace wrenn::cli {
 
-void AddSandboxOptions(CLI::App& app, SandboxOptions& options,
-                       const std::string& default_template) {
+void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string& default_template,
+                       const std::string& on_timeout_default) {
   options.template_name = default_template;
   app.add_option("-t,--template", options.template_name, "What it starts from (wrenn template ls)")
       ->capture_default_str();
@@ -20,10 +20,14 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options,
   app.add_option("--disk", options.disk_mb, "Disk in MiB; else the template's")
       ->check(CLI::Range(1, 1 << 24))
       ->type_name("MIB");
-  app.add_option("--timeout", options.timeout_sec, "Idle seconds until it is stopped; 0: never")
+  app.add_option("--timeout", options.timeout_sec, "Idle seconds until --on-timeout; 0: never")
       ->check(CLI::NonNegativeNumber)
       ->type_name("SEC")
       ->capture_default_str();
+  app.add_option("--on-timeout", options.on_timeout,
+                 "Then pause it, or stop it (default: " + on_timeout_default + ")")
+      ->check(CLI::IsMember({"pause", "stop"}))
+      ->type_name("WHAT");
   app.add_flag("--egress", options.egress,
                "Let it reach the internet; by default it has no network");
   app.add_option("-e,--env", options.envs,
@@ -60,6 +64,7 @@ Result<json::object> CreateRequest(const SandboxOptions& options) {
   if (options.vcpus) request["vcpus"] = options.vcpus;
   if (options.memory_mb) request["memory_mb"] = options.memory_mb;
   if (options.disk_mb) request["disk_mb"] = options.disk_mb;
+  if (!options.on_timeout.empty()) request["on_timeout"] = options.on_timeout;
   if (options.egress) request["egress"] = true;
   ASSIGN_OR_RETURN(json::object envs, ReadPairs(options.envs, "--env", true));
   if (!envs.empty()) request["envs"] = std::move(envs);

@@ -20,12 +20,15 @@ struct SandboxOptions {
   int memory_mb = 0;
   int disk_mb = 0;
   int64_t timeout_sec = 300;
+  std::string on_timeout;  // empty: the server's default
   bool egress = false;
   std::vector<std::string> envs;
   std::vector<std::string> labels;
 };
 
-void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string& default_template);
+// `on_timeout_default` is for the help: what comes of an empty SandboxOptions::on_timeout.
+void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string& default_template,
+                       const std::string& on_timeout_default);
 
 // The request of POST /v1/sandboxes.
 Result<json::object> CreateRequest(const SandboxOptions& options);

@@ -41,7 +41,7 @@ Result<std::vector<std::string>> Targets(const Api& api, const Options& options,
 Result<int> Remove(const Options& options) {
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
   ASSIGN_OR_RETURN(const auto ids, Targets(api, options, true));
-  const size_t failed = ForEachSandbox(ids, [&](const std::string& id) -> Status {
+  const size_t failed = ForEachSandbox(ids, "removing", [&](const std::string& id) -> Status {
     const auto removed = api.Call("DELETE", SandboxTarget(id));
     const bool gone = !removed && removed.error().code == Code::kNotFound && options.force;
     if (!removed && !gone) return Fail(removed.error());

@@ -127,7 +127,10 @@ Result<int> Run(const Options& options, const std::vector<std::string>& command)
   RETURN_IF_ERROR(EnsureServer(api));
   ASSIGN_OR_RETURN(api, Api::FromEnvironment());  // the first start has made the key
   RETURN_IF_ERROR(EnsureTemplate(api, options.sandbox.template_name));
-  ASSIGN_OR_RETURN(const json::object request, CreateRequest(options.sandbox));
+  SandboxOptions wanted = options.sandbox;
+  // Should this be killed, nobody knows of the sandbox: better none than one paused for ever.
+  if (wanted.on_timeout.empty() && !options.keep) wanted.on_timeout = "stop";
+  ASSIGN_OR_RETURN(const json::object request, CreateRequest(wanted));
   ASSIGN_OR_RETURN(SignalSource signals, SignalSource::Take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
   int interrupted = 0;
   auto sandbox = OwnedSandbox::Create(api, request, signals, interrupted);
@@ -148,7 +151,7 @@ void AddRun(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("run", "Run a program in a sandbox of its own");
   auto options = std::make_shared<Options>();
   AddProgram(*command, "The program with its arguments; they are its own");
-  AddSandboxOptions(*command, options->sandbox, "base");
+  AddSandboxOptions(*command, options->sandbox, "base", "stop; with --keep pause");
   AddProcessFlags(*command, options->process, false);
   command
       ->add_option("--upload", options->uploads, "Copy this file or folder into its working folder")

@@ -34,6 +34,7 @@ Result<SandboxView> DecodeSandbox(const json::value& value) {
   view.engine = reader.String("engine");
   view.vcpus = reader.Int("vcpus", 0, 0, kAny);
   view.memory_mb = reader.Int("memory_mb", 0, 0, kAny);
+  view.disk_mb = reader.Int("disk_mb", 0, 0, kAny);
   view.timeout_sec = reader.Int("timeout_sec", 0, 0, kAny);
   view.created_at = reader.String("created_at");
   view.last_active_at = reader.String("last_active_at");
@@ -68,6 +69,16 @@ Result<std::string> MatchId(const std::vector<SandboxView>& sandboxes, const std
     }
   }
   return Fail(Code::kNotFound, "no sandbox '{}': see 'wrenn ls --all'", text);
+}
+
+Result<std::vector<std::string>> ResolveIds(const Api& api, const std::vector<std::string>& texts) {
+  ASSIGN_OR_RETURN(const auto sandboxes, ListSandboxes(api));
+  std::vector<std::string> ids;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(std::string id, MatchId(sandboxes, text));
+    if (std::ranges::count(ids, id) == 0) ids.push_back(std::move(id));
+  }
+  return ids;
 }
 
 Result<std::string> ResolveId(const Api& api, const std::string& text) {

@@ -17,6 +17,7 @@ struct SandboxView {
   std::string engine;  // "qemu/tcg"
   int64_t vcpus = 0;
   int64_t memory_mb = 0;
+  int64_t disk_mb = 0;
   int64_t timeout_sec = 0;
   std::string created_at;
   std::string last_active_at;
@@ -35,7 +36,10 @@ Result<std::vector<SandboxView>> ListSandboxes(const Api& api);
 // sandboxes go before ended ones. kNotFound; kInvalidArgument when several begin so.
 Result<std::string> MatchId(const std::vector<SandboxView>& sandboxes, const std::string& text);
 
-// The same against the server; a whole id is taken as it is.
+// The sandboxes that several texts mean, each once, in their order.
+Result<std::vector<std::string>> ResolveIds(const Api& api, const std::vector<std::string>& texts);
+
+// The same for one against the server; a whole id is taken as it is.
 Result<std::string> ResolveId(const Api& api, const std::string& text);
 
 }  // namespace wrenn::cli

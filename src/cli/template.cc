@@ -5,15 +5,12 @@
 #include <CLI/App.hpp>
 
 #include "api/views.h"
-#include "base/encoding.h"
-#include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/invocation.h"
-#include "cli/local.h"
 #include "cli/output.h"
 #include "cli/table.h"
 #include "cli/template_build.h"
-#include "cli/terminal.h"
+#include "cli/template_list.h"
 
 namespace wrenn::cli {
 namespace {
@@ -60,51 +57,15 @@ Result<int> Build(const Options& options) {
   return kSuccess;
 }
 
-// Whether the server is to be asked. One elsewhere is in any case: the records here are not its.
-bool AskServer(const Api& api) { return !api.IsLocal() || api.Answers(); }
-
-// The templates as the running server says, or as the records do when there is no server.
-Result<json::array> Templates() {
-  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
-  if (AskServer(api)) {
-    ASSIGN_OR_RETURN(json::value answer, api.Call("GET", "/v1/templates"));
-    if (!answer.is_array()) return Fail(Code::kInternal, "the server's answer is no list");
-    return std::move(answer.get_array());
-  }
-  ASSIGN_OR_RETURN(const Local local, OpenLocal());
-  const auto catalogue = template_::MakeCatalogue(local.paths, *local.store);
-  ASSIGN_OR_RETURN(const auto records, catalogue->List(store::kDefaultTenant));
-  json::array list;
-  for (const auto& record : records) list.push_back(api::TemplateView(record));
-  return list;
-}
-
 Result<int> List(const Options& options) {
-  ASSIGN_OR_RETURN(const json::array templates, Templates());
-  if (options.json) {
-    PrintJson(templates);
-    return kSuccess;
-  }
-  const auto now = std::chrono::system_clock::now();
-  Table table({"NAME", "TYPE", "VCPUS", "MEMORY", "SIZE", "AGE", "DESCRIPTION"});
-  for (const json::value& item : templates) {
-    if (!item.is_object()) continue;
-    JsonReader reader(item.get_object());
-    table.Add({reader.String("name"), reader.String("type"),
-               std::to_string(reader.Int("vcpus", 0, 0, INT64_MAX)),
-               fmt::format("{} MiB", reader.Int("memory_mb", 0, 0, INT64_MAX)),
-               FormatBytes(static_cast<uint64_t>(reader.Int("size_bytes", 0, 0, INT64_MAX))),
-               FormatAge(reader.String("created_at"), now), reader.String("description")});
-  }
-  fmt::print("{}", table.Format());
-  if (templates.empty() && IsTerminal(STDERR_FILENO)) {
-    PrintNote("there is none yet: 'wrenn template build base' makes one");
-  }
+  ASSIGN_OR_RETURN(const json::array templates, ListTemplates(""));
+  PrintTemplates(templates, options.json,
+                 "there is none yet: 'wrenn template build base' makes one");
   return kSuccess;
 }
 
 Result<int> Inspect(const Options& options) {
-  ASSIGN_OR_RETURN(const json::array templates, Templates());
+  ASSIGN_OR_RETURN(const json::array templates, ListTemplates(""));
   for (const json::value& item : templates) {
     if (!item.is_object()) continue;
     JsonReader reader(item.get_object());
@@ -113,30 +74,6 @@ Result<int> Inspect(const Options& options) {
     return kSuccess;
   }
   return Fail(Code::kNotFound, "no template '{}': see 'wrenn template ls'", options.name);
-}
-
-Result<int> Remove(const Options& options) {
-  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
-  const bool by_server = AskServer(api);
-  int code = kSuccess;
-  for (const std::string& name : options.names) {
-    const auto remove = [&]() -> Status {
-      if (by_server) {
-        RETURN_IF_ERROR(api.Call("DELETE", "/v1/snapshots/" + PercentEncode(name)));
-        return {};
-      }
-      ASSIGN_OR_RETURN(const Local local, OpenLocal());
-      return template_::MakeCatalogue(local.paths, *local.store)
-          ->Remove(store::kDefaultTenant, name);
-    };
-    if (const Status removed = remove(); !removed) {
-      PrintError(removed.error());
-      code = kFailure;
-    } else {
-      fmt::print("{}\n", name);
-    }
-  }
-  return code;
 }
 
 void AddBuild(CLI::App& parent, const std::shared_ptr<Options>& options, Invocation& invocation) {
@@ -185,8 +122,9 @@ void AddTemplate(CLI::App& app, Invocation& invocation) {
 
   auto* remove = group->add_subcommand("rm", "Remove templates that no sandbox uses");
   remove->add_option("NAME", options->names, "The templates")->required();
-  remove->callback(
-      [&invocation, options] { invocation.run = [options] { return Remove(*options); }; });
+  remove->callback([&invocation, options] {
+    invocation.run = [options] { return RemoveTemplates(options->names); };
+  });
 }
 
 }  // namespace wrenn::cli
