@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/id.h"
 #include "base/io.h"
 #include "os/digest.h"
 #include "os/files.h"
@@ -141,6 +142,8 @@ class SnapshotTransferTest : public ::testing::Test {
     sandbox_ = made->id;
     here_->Memory(sandbox_)[5000] = 'a';
     here_->Memory(sandbox_)[50 << 20] = 'b';
+    // So that a stream is made of several pieces.
+    std::ranges::copy(RandomBytes(1 << 20), here_->Memory(sandbox_).begin() + (8 << 20));
     const auto snapshot = here_->manager().CreateSnapshot(kTenant, sandbox_, "frozen", false);
     ASSERT_TRUE(snapshot) << snapshot.error().ToString();
     snapshot_ = *snapshot;
@@ -451,9 +454,9 @@ TEST_F(SnapshotTransferTest, ExportEndsWithItsClient) {
 
 TEST_F(SnapshotTransferTest, ExportsWhatIsRemovedMeanwhile) {
   std::string stream;
-  bool removed = false;
+  int pieces = 0;
   const Status exported = ExportTo([&](std::string_view data) {
-    if (!std::exchange(removed, true)) {
+    if (++pieces == 1) {
       EXPECT_TRUE(here_->manager().Destroy(kTenant, sandbox_));
       const auto catalogue = template_::MakeCatalogue(here_->paths(), here_->store());
       for (const char* name : {"frozen", "minimal"}) {
@@ -466,6 +469,7 @@ TEST_F(SnapshotTransferTest, ExportsWhatIsRemovedMeanwhile) {
     return Status();
   });
   ASSERT_TRUE(exported) << exported.error().ToString();
+  EXPECT_GT(pieces, 2);
   ASSERT_TRUE(there_->Import(stream));
   EXPECT_TRUE(there_->Create("frozen"));
 }

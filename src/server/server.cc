@@ -14,6 +14,8 @@
 #include "server/log.h"
 #include "server/root_lock.h"
 #include "server/signals.h"
+#include "template/garbage.h"
+#include "template/workspace.h"
 #include "vmm/qemu/engine.h"
 #include "wire/http_server.h"
 #include "wire/sockets.h"
@@ -92,6 +94,17 @@ void LogStart(const ServerConfig& config, const vmm::EngineInfo& engine,
       fmt::format("listening on {}, root '{}', pid {}", address, config.paths.root, ::getpid()));
 }
 
+// Images and kernels that were in their place already when a build or an import was killed, before
+// anything named them. A build that goes on meanwhile sees to it itself.
+void RemoveGarbage(const os::Paths& paths, store::Store& store) {
+  const auto lock = template_::LockCatalogue(paths, Deadline::After(Deadline::Duration(0)));
+  if (!lock) return;
+  if (auto removed = template_::CollectGarbage(paths, store, *lock); !removed) {
+    LogWarning("images or kernels without a template could not be removed: " +
+               removed.error().ToString());
+  }
+}
+
 // After the first signal: a second one ends the process at once. What it leaves is what a crash
 // leaves, and the next start takes care of it.
 void EndAtSecondSignal(std::shared_ptr<StopSignals> signals) {
@@ -123,6 +136,7 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   for (const Error& error : template_::CleanTemporary(config.paths)) {
     LogWarning("what a killed build left could not be removed: " + error.ToString());
   }
+  RemoveGarbage(config.paths, *store);
   ASSIGN_OR_RETURN(const auto engine, MakeEngine(config));
   const auto catalogue = template_::MakeCatalogue(config.paths, *store);
   ASSIGN_OR_RETURN(const auto manager, MakeManager(config, *store, *catalogue, *engine));

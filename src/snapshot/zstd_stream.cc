@@ -3,6 +3,7 @@
 #include <zstd.h>
 
 #include <cstdlib>
+#include <utility>
 
 namespace wrenn::snapshot {
 namespace {
@@ -40,14 +41,18 @@ Status ZstdWriter::Finish() { return Push({}, true); }
 Status ZstdWriter::Push(std::string_view data, bool last) {
   ZSTD_inBuffer in{data.data(), data.size(), 0};
   for (;;) {
-    ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
+    ZSTD_outBuffer out{buffer_.data(), buffer_.size(), used_};
     const size_t left =
         ZSTD_compressStream2(context_, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
     if (ZSTD_isError(left)) {
       return Fail(Code::kInternal, "cannot compress: {}", ZSTD_getErrorName(left));
     }
-    if (out.pos > 0) RETURN_IF_ERROR(sink_({buffer_.data(), out.pos}));
-    if (last ? left == 0 : in.pos == in.size) return {};
+    used_ = out.pos;
+    const bool done = last ? left == 0 : in.pos == in.size;
+    if (used_ == buffer_.size() || (last && done)) {
+      RETURN_IF_ERROR(sink_({buffer_.data(), std::exchange(used_, 0)}));
+    }
+    if (done) return {};
   }
 }
 

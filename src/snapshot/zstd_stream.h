@@ -30,7 +30,8 @@ class ZstdWriter {
 
   const ByteSink& sink_;
   ZSTD_CCtx_s* const context_;
-  std::vector<char> buffer_;
+  std::vector<char> buffer_;  // given to the sink when it is full
+  size_t used_ = 0;
 };
 
 // Decompresses what may be hostile.
