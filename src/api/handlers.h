@@ -63,4 +63,8 @@ Status GetSnapshot(Context& context);
 Status VerifySnapshot(Context& context);
 Status DeleteSnapshot(Context& context);
 
+// snapshot_transfer.cc
+Status ExportSnapshot(Context& context);
+Status ImportSnapshot(Context& context);
+
 }  // namespace wrenn::api

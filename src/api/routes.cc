@@ -52,6 +52,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/snapshots/{name}", GetSnapshot, "Show one template in full"},
     {"POST", "/v1/snapshots/{name}/verify", VerifySnapshot, "Check all files of a template"},
     {"DELETE", "/v1/snapshots/{name}", DeleteSnapshot, "Remove a template"},
+    {"GET", "/v1/snapshots/{name}/export", ExportSnapshot, "A snapshot as one file"},
+    {"POST", "/v1/snapshots/import", ImportSnapshot, "Make a snapshot of an exported file"},
 };
 
 }  // namespace
