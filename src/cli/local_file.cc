@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <memory>
@@ -28,6 +29,14 @@ mode_t Umask() {
 }  // namespace
 
 Result<LocalFile> LocalFile::Create(const std::string& path, unsigned mode) {
+  return Make(path, mode, /*keep_mode=*/true);
+}
+
+Result<LocalFile> LocalFile::CreatePrivate(const std::string& path) {
+  return Make(path, 0600, /*keep_mode=*/false);
+}
+
+Result<LocalFile> LocalFile::Make(const std::string& path, unsigned mode, bool keep_mode) {
   std::string target = FollowLinks(path);
   mode_t wanted = mode & ~Umask();
   struct stat info{};
@@ -38,7 +47,7 @@ Result<LocalFile> LocalFile::Create(const std::string& path, unsigned mode) {
       if (!fd) return Fail(ErrnoError("cannot write '" + path + "'"));
       return LocalFile(std::move(fd), std::move(target), {});
     }
-    wanted = info.st_mode & 07777;
+    if (keep_mode) wanted = info.st_mode & 07777;
   }
   const size_t name = target.rfind('/') + 1;  // 0 without a slash
   std::string temporary =
@@ -66,6 +75,11 @@ Status LocalFile::Write(std::string_view data) {
     return Fail(written.error().WithContext("cannot write '" + path_ + "'"));
   }
   return {};
+}
+
+Status LocalFile::Sync() {
+  if (temporary_.empty() || ::fsync(fd_.get()) == 0) return {};
+  return Fail(ErrnoError("cannot write '" + path_ + "'"));
 }
 
 Status LocalFile::Commit() {

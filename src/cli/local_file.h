@@ -16,14 +16,19 @@ class LocalFile {
  public:
   // `mode` is of a new file, before the umask; one that is replaced keeps its own.
   static Result<LocalFile> Create(const std::string& path, unsigned mode);
+  // For a secret: of mode 0600, also where it takes the place of a file of another.
+  static Result<LocalFile> CreatePrivate(const std::string& path);
   LocalFile(LocalFile&& other) noexcept;
   LocalFile& operator=(LocalFile&&) = delete;
   ~LocalFile();
 
   Status Write(std::string_view data);
+  // Makes what was written durable. Harmless for what is no file.
+  Status Sync();
   Status Commit();
 
  private:
+  static Result<LocalFile> Make(const std::string& path, unsigned mode, bool keep_mode);
   LocalFile(UniqueFd fd, std::string path, std::string temporary)
       : fd_(std::move(fd)), path_(std::move(path)), temporary_(std::move(temporary)) {}
 

@@ -60,6 +60,16 @@ TEST_F(LocalFileTest, AReplacedFileKeepsItsMode) {
   EXPECT_EQ(Mode(), 0640U);
 }
 
+TEST_F(LocalFileTest, ASecretIsNobodyElses) {
+  ASSERT_TRUE(WriteFileAtomically(path_, "old", 0644));
+  auto file = LocalFile::CreatePrivate(path_);
+  ASSERT_TRUE(file && file->Write("new") && file->Sync() && file->Commit());
+  EXPECT_EQ(*ReadFile(path_), "new");
+  EXPECT_EQ(Mode(), 0600U);
+  auto device = LocalFile::CreatePrivate("/dev/null");
+  ASSERT_TRUE(device && device->Write("x") && device->Sync() && device->Commit());
+}
+
 TEST_F(LocalFileTest, ALinkStaysALink) {
   ASSERT_TRUE(WriteFileAtomically(path_, "old"));
   const std::string link = folder_.path() + "/link";
