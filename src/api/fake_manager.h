@@ -34,6 +34,7 @@ class FakeManager final : public sandbox::Manager {
     record.memory_mb = request.memory_mb.value_or(512);
     record.timeout_sec = request.timeout_sec;
     record.on_timeout = request.on_timeout;
+    record.auto_resume = request.auto_resume;
     record.egress = request.egress.value_or(false);
     record.origin = "template";
     record.metadata = request.metadata;

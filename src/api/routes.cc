@@ -12,7 +12,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/docs", GetDocs, "This page", true},
     {"GET", "/test", GetConsole, "The test console", true},
 
-    {"GET", "/metrics", GetServerMetrics, "Counters and histograms, for Prometheus"},
+    {"GET", "/v1/metrics", GetServerMetrics, "Counters and histograms, for Prometheus"},
 
     {"POST", "/v1/sandboxes", CreateSandbox, "Create a sandbox"},
     {"GET", "/v1/sandboxes", ListSandboxes, "List the sandboxes"},

@@ -45,6 +45,7 @@ json::object SandboxView(const store::SandboxRecord& record) {
       {"disk_mb", record.disk_mb},
       {"timeout_sec", record.timeout_sec},
       {"on_timeout", record.on_timeout},
+      {"auto_resume", record.auto_resume},
       {"egress", record.egress},
       {"engine", record.engine},
       {"metadata", MapView(record.metadata)},

@@ -28,6 +28,12 @@ PoolShape ShapeOf(const store::SandboxRecord& record, const Source& source) {
           record.memory_mb,     record.disk_mb, record.egress};
 }
 
+// Whether it is, or will be, paused, as far as a request has to wait for its return.
+bool IsPausing(store::SandboxState state) {
+  return state == store::SandboxState::kPausing || state == store::SandboxState::kPaused ||
+         state == store::SandboxState::kResuming;
+}
+
 std::string Gauge(const char* name, const char* help, int64_t value) {
   return fmt::format("# HELP {0} {1}\n# TYPE {0} gauge\n{0} {2}\n", name, help, value);
 }
@@ -109,9 +115,7 @@ class ManagerImpl final : public Manager {
   Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
-    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(sandbox->record())));
-    auto held = std::make_shared<Reservation>(std::move(reservation));
-    return sandbox->executor().Call([sandbox, held] { return sandbox->Resume(std::move(*held)); });
+    return ResumeIt(sandbox);
   }
 
   Result<std::vector<store::SandboxRecord>> Fork(const std::string& tenant, const std::string& id,
@@ -188,6 +192,12 @@ class ManagerImpl final : public Manager {
   Result<std::unique_ptr<Lease>> Use(const std::string& tenant, const std::string& id) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    const store::SandboxRecord record = sandbox->record();
+    if (record.auto_resume && IsPausing(record.state)) {
+      // kAborted: somebody else was quicker, or it has not been paused after all.
+      const auto resumed = ResumeIt(sandbox);
+      if (!resumed && resumed.error().code != Code::kAborted) return Fail(resumed.error());
+    }
     return sandbox->Use();
   }
 
@@ -258,6 +268,12 @@ class ManagerImpl final : public Manager {
     Gate::Pass pass = gate_.Enter();
     if (!pass) return Fail(Code::kUnavailable, "the server is shutting down");
     return pass;
+  }
+
+  Result<store::SandboxRecord> ResumeIt(const std::shared_ptr<Sandbox>& sandbox) {
+    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(sandbox->record())));
+    auto held = std::make_shared<Reservation>(std::move(reservation));
+    return sandbox->executor().Call([sandbox, held] { return sandbox->Resume(std::move(*held)); });
   }
 
   // The pool's machines give way.

@@ -30,6 +30,7 @@ struct CreateRequest {
   std::optional<int> disk_mb;
   int64_t timeout_sec = 300;         // idle seconds until it is paused or ends; 0: never
   std::string on_timeout = "pause";  // or "stop"
+  bool auto_resume = false;          // a Use() while it is paused lets it go on
   std::optional<bool> egress;        // default: as the template's snapshot, else none
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
@@ -136,7 +137,7 @@ class Manager {
   virtual Result<store::SandboxRecord> Ping(const std::string& tenant, const std::string& id,
                                             std::optional<int64_t> timeout_sec) = 0;
 
-  // For use; kNotFound, or kAborted ("sandbox 'x' is stopped") when it does not run.
+  // For use; lets a paused one with auto_resume go on first. kNotFound, or kAborted ("sandbox 'x' is stopped") when it does not run.
   virtual Result<std::unique_ptr<Lease>> Use(const std::string& tenant, const std::string& id) = 0;
 
   // What the guest wrote to its console, the last `limit` bytes.

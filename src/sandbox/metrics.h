@@ -1,4 +1,4 @@
-// Metrics: how long the steps of sandboxes take and where they come from, for GET /metrics.
+// Metrics: how long the steps of sandboxes take and where they come from, for GET /v1/metrics.
 #pragma once
 
 #include <array>

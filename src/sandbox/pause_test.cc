@@ -185,6 +185,24 @@ TEST_F(PauseTest, AnIdleOneIsPausedInItsTime) {
   ASSERT_TRUE(WaitForState(id, SandboxState::kPaused));
 }
 
+TEST_F(PauseTest, ARequestLetsOneGoOnThatWantsThat) {
+  CreateRequest request;
+  request.timeout_sec = 0;
+  request.auto_resume = true;
+  const auto made = manager_->Create(kTenant, request);
+  ASSERT_TRUE(made) << made.error().ToString();
+  Pause(made->id);
+  std::vector<std::thread> clients;
+  std::atomic<int> served = 0;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] { served += manager_->Use(kTenant, made->id).has_value(); });
+  }
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(served, 4);
+  EXPECT_EQ(Stored(made->id).state, SandboxState::kRunning);
+  EXPECT_EQ(manager_->totals().sandboxes, 1);
+}
+
 TEST_F(PauseTest, OneWhoseMachineEndsMeanwhileIsNotPaused) {
   const std::string id = Create();
   engine_->Find(id)->End({"VMM killed by signal 9", false});

@@ -87,6 +87,7 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   record.disk_mb = static_cast<int>(disk_mb);
   record.timeout_sec = request.timeout_sec;
   record.on_timeout = request.on_timeout;
+  record.auto_resume = request.auto_resume;
   record.egress = request.egress.value_or(false);
   record.envs = request.envs;
   record.metadata = request.metadata;

@@ -75,6 +75,7 @@ TEST_P(StoreConformanceTest, ASandboxComesBackAsItWentIn) {
   in.origin = "fork of sb-0";
   in.timeout_sec = 0;
   in.on_timeout = "stop";
+  in.auto_resume = true;
   in.egress = true;
   in.envs = {{"A", "1"}, {"EMPTY", ""}};
   in.metadata = {{"k", "v"}};
@@ -106,6 +107,7 @@ TEST_P(StoreConformanceTest, ASandboxComesBackAsItWentIn) {
   EXPECT_EQ(out->origin, "fork of sb-0");
   EXPECT_EQ(out->timeout_sec, 0);
   EXPECT_EQ(out->on_timeout, "stop");
+  EXPECT_TRUE(out->auto_resume);
   EXPECT_TRUE(out->egress);
   EXPECT_EQ(out->envs, in.envs);
   EXPECT_EQ(out->metadata, in.metadata);

@@ -13,7 +13,7 @@ struct Migration {
 };
 
 // Times are microseconds since 1970 (UTC). Maps and objects are JSON texts.
-inline constexpr std::array<Migration, 2> kMigrations = {{
+inline constexpr std::array<Migration, 3> kMigrations = {{
     {1, R"sql(
 CREATE TABLE sandboxes (
   id             TEXT PRIMARY KEY,
@@ -93,6 +93,9 @@ ALTER TABLE sandboxes ADD COLUMN snapshot   TEXT NOT NULL DEFAULT '';
 ALTER TABLE sandboxes ADD COLUMN origin     TEXT NOT NULL DEFAULT 'boot';
 ALTER TABLE sandboxes ADD COLUMN on_timeout TEXT NOT NULL DEFAULT 'stop';
 ALTER TABLE templates ADD COLUMN snapshot   TEXT NOT NULL DEFAULT '';
+)sql"},
+    {3, R"sql(
+ALTER TABLE sandboxes ADD COLUMN auto_resume INTEGER NOT NULL DEFAULT 0;
 )sql"},
 }};
 

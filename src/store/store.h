@@ -55,6 +55,7 @@ struct SandboxRecord {
   int disk_mb = 0;
   int64_t timeout_sec = 300;         // 0: no limit
   std::string on_timeout = "pause";  // or "stop"
+  bool auto_resume = false;          // a request for it while it is paused lets it go on
   bool egress = false;
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
