@@ -16,9 +16,12 @@ class Boot(ServerTest):
         busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
                 for _ in range(os.cpu_count())]
         try:
-            def boot(_):
+            def boot(number):
                 begin = time.monotonic()
-                sandbox = self.api.create(timeout_sec=0)["id"]
+                # Of a size of its own, so that there is no warm machine to restore.
+                made = self.api.create(timeout_sec=0, disk_mb=2000 + number)
+                self.assertEqual(made["origin"], "boot")
+                sandbox = made["id"]
                 took = time.monotonic() - begin
                 clock = self.api.sh(sandbox, "cat /sys/devices/system/clocksource/clocksource0/"
                                     "current_clocksource")["stdout"].strip()
