@@ -87,6 +87,8 @@ TEST(Parse, WrongCommandLinesAreUsageErrors) {
                              Words{"snapshot"},
                              Words{"snapshot", "create"},
                              Words{"snapshot", "rm"},
+                             Words{"snapshot", "export", "x"},
+                             Words{"snapshot", "import"},
                              Words{"create", "--on-timeout", "explode"},
                              Words{"rm"},
                              Words{"stop", "x", "--all"},

@@ -94,7 +94,10 @@ void AddValues(const Place& place, const CompletionSources& sources, Collector& 
   const std::vector<std::string>& names = place.value_of->get_lnames();
   const std::string name = names.empty() ? std::string() : names[0];
   if (name == "template") out.AddAll(sources.templates());
-  if (name == "name" && Path(*place.command) == "snapshot create") out.AddAll(sources.snapshots());
+  const std::string path = Path(*place.command);
+  if (name == "name" && (path == "snapshot create" || path == "snapshot import")) {
+    out.AddAll(sources.snapshots());
+  }
   if (name == "on-timeout") out.AddAll({"pause", "stop"});
   if (name == "upload" || name == "packages" || name == "config") out.AddFiles();
 }
@@ -119,9 +122,12 @@ void AddPositionals(const Place& place, const CompletionSources& sources, Collec
     out.AddAll({"minimal", "base"});
   } else if (path == "template rm" || (path == "template inspect" && first)) {
     out.AddAll(sources.templates());
-  } else if (path == "snapshot rm" ||
-             ((path == "snapshot inspect" || path == "snapshot verify") && first)) {
+  } else if (path == "snapshot rm" || ((path == "snapshot inspect" || path == "snapshot verify" ||
+                                        path == "snapshot export") &&
+                                       first)) {
     out.AddAll(sources.snapshots());
+  } else if (path == "snapshot import" || path == "snapshot export") {
+    out.AddFiles();
   } else if (path == "key revoke") {
     out.AddAll(sources.keys());
   } else if (path == "completion" && first) {

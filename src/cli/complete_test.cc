@@ -64,11 +64,15 @@ TEST(Complete, PausedOnesAndSnapshots) {
   EXPECT_EQ(At({"resume", ""}), List{"sb-paused"});
   EXPECT_EQ(At({"fork", "sb-p"}), List{"sb-paused"});
   EXPECT_EQ(At({"fork", "-n", "2", "sb-p"}), List{"sb-paused"});
-  EXPECT_EQ(At({"snapshot", ""}), (List{"create", "ls", "inspect", "verify", "rm"}));
+  EXPECT_EQ(At({"snapshot", ""}),
+            (List{"create", "ls", "inspect", "verify", "rm", "export", "import"}));
   EXPECT_EQ(At({"snapshot", "create", "sb-a"}), List{"sb-aaa"});
   EXPECT_EQ(At({"snapshot", "create", "sb-aaa", "--name", ""}), List{"mine"});
   EXPECT_EQ(At({"snapshot", "rm", "a", ""}), List{"mine"});
   EXPECT_EQ(At({"snapshot", "verify", ""}), List{"mine"});
+  EXPECT_EQ(At({"snapshot", "export", ""}), List{"mine"});
+  EXPECT_EQ(At({"snapshot", "export", "mine", ""}), List{":files"});
+  EXPECT_EQ(At({"snapshot", "import", ""}), List{":files"});
   EXPECT_EQ(At({"create", "--on-timeout", ""}), (List{"pause", "stop"}));
   EXPECT_EQ(At({"--url", "http://x", "resume", ""}), List{"sb-paused"});
 }

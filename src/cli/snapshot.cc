@@ -10,6 +10,7 @@
 #include "cli/invocation.h"
 #include "cli/output.h"
 #include "cli/sandbox_view.h"
+#include "cli/snapshot_transfer.h"
 #include "cli/spinner.h"
 #include "cli/table.h"
 #include "cli/template_list.h"
@@ -191,6 +192,8 @@ void AddSnapshot(CLI::App& app, Invocation& invocation) {
   remove->callback([&invocation, options] {
     invocation.run = [options] { return RemoveTemplates(options->names); };
   });
+
+  AddSnapshotTransfer(*group, invocation);
 }
 
 }  // namespace wrenn::cli
