@@ -100,6 +100,7 @@ class ProcessEngine final : public vmm::Engine {
     info_.name = "process";
   }
   const vmm::EngineInfo& info() const override { return info_; }
+  Status Settle(const std::string&, const std::string&, Deadline) override { return {}; }
 
   Result<std::unique_ptr<vmm::Machine>> Boot(const vmm::MachineConfig& config,
                                              Deadline deadline) override {
@@ -126,7 +127,7 @@ class ProcessEngine final : public vmm::Engine {
   }
 
   Result<std::unique_ptr<vmm::Machine>> Restore(const vmm::MachineConfig&, const std::string&,
-                                                Deadline) override {
+                                                const FillMemory&, Deadline) override {
     return NoSnapshots();
   }
   json::object Fingerprint(const vmm::MachineConfig&) override { return {}; }

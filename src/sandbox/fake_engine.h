@@ -327,6 +327,7 @@ class FakeEngine final : public vmm::Engine {
   std::function<void(const vmm::MachineConfig&)> on_boot;
 
   const vmm::EngineInfo& info() const override { return info_; }
+  Status Settle(const std::string&, const std::string&, Deadline) override { return {}; }
 
   Result<std::unique_ptr<vmm::Machine>> Boot(const vmm::MachineConfig& config, Deadline) override {
     ++boots_;
@@ -344,7 +345,8 @@ class FakeEngine final : public vmm::Engine {
 
   // Frozen, with its state loaded, as an engine leaves it.
   Result<std::unique_ptr<vmm::Machine>> Restore(const vmm::MachineConfig& config,
-                                                const std::string& state, Deadline) override {
+                                                const std::string& state, const FillMemory& fill,
+                                                Deadline) override {
     ++restores_;
     std::lock_guard lock(mutex_);
     ASSIGN_OR_RETURN(const std::string content, ReadFile(state, 1000));
@@ -353,6 +355,8 @@ class FakeEngine final : public vmm::Engine {
     }
     auto machine = Make(config);
     vms_[config.id]->frozen = true;
+    ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
+    RETURN_IF_ERROR(fill(memory));
     return machine;
   }
   json::object Fingerprint(const vmm::MachineConfig& config) override {

@@ -76,6 +76,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     RETURN_IF_ERROR(CheckEgress(request));
     record.disk_backend = disk_backend_;
+    RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));
     ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
     if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source));
     if (source.ready) record.id = source.ready->id;
@@ -270,7 +271,14 @@ class ManagerImpl final : public Manager {
     return pass;
   }
 
+  // Before a snapshot is compared with what the engine makes here.
+  Status Settle(const std::string& kernel, const std::string& initramfs) {
+    return services_.engine.Settle(kernel, initramfs, Deadline::After(config_.boot_limit));
+  }
+
   Result<store::SandboxRecord> ResumeIt(const std::shared_ptr<Sandbox>& sandbox) {
+    const std::string kernel = config_.paths.Kernel(sandbox->record().kernel);
+    RETURN_IF_ERROR(Settle(kernel + "/vmlinux", kernel + "/initramfs"));
     ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(sandbox->record())));
     auto held = std::make_shared<Reservation>(std::move(reservation));
     return sandbox->executor().Call([sandbox, held] { return sandbox->Resume(std::move(*held)); });

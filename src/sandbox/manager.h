@@ -137,7 +137,8 @@ class Manager {
   virtual Result<store::SandboxRecord> Ping(const std::string& tenant, const std::string& id,
                                             std::optional<int64_t> timeout_sec) = 0;
 
-  // For use; lets a paused one with auto_resume go on first. kNotFound, or kAborted ("sandbox 'x' is stopped") when it does not run.
+  // For use; lets a paused one with auto_resume go on first. kNotFound, or kAborted ("sandbox 'x'
+  // is stopped") when it does not run.
   virtual Result<std::unique_ptr<Lease>> Use(const std::string& tenant, const std::string& id) = 0;
 
   // What the guest wrote to its console, the last `limit` bytes.

@@ -205,7 +205,9 @@ TEST_F(PauseTest, ARequestLetsOneGoOnThatWantsThat) {
 
 TEST_F(PauseTest, OneWhoseMachineEndsMeanwhileIsNotPaused) {
   const std::string id = Create();
-  engine_->Find(id)->End({"VMM killed by signal 9", false});
+  const auto vm = engine_->Find(id);
+  vm->End({"VMM killed by signal 9", false});
+  ASSERT_TRUE(WaitFor([&] { return !vm->alive(); }));
   const auto paused = manager_->Pause(kTenant, id, "asked to");
   ASSERT_FALSE(paused);
   ASSERT_TRUE(WaitForState(id, SandboxState::kError));

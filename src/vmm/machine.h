@@ -107,6 +107,12 @@ class Engine {
   virtual ~Engine() = default;
   virtual const EngineInfo& info() const = 0;
 
+  // Settles what the engine can do here, if that is open and needs a guest: boots this kernel,
+  // once. Boot() does so by itself; fingerprints are compared only after it. kUnavailable when
+  // there is no answer, for a reason that may pass.
+  virtual Status Settle(const std::string& kernel, const std::string& initramfs,
+                        Deadline deadline) = 0;
+
   // Starts a machine. It returns when the VMM runs, not when the guest is ready: that is when its
   // channel's first Connect() succeeds. On failure nothing is left, and the error says why (the
   // VMM's own words in its detail).
@@ -127,23 +133,7 @@ class Engine {
   // `fill` fails with. On failure nothing is left.
   virtual Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config,
                                                    const std::string& state, const FillMemory& fill,
-                                                   Deadline deadline) {
-    ASSIGN_OR_RETURN(auto machine, Restore(config, state, deadline));
-    Status filled;
-    if (auto memory = machine->Memory(); memory) {
-      filled = fill(*memory);
-    } else {
-      filled = Fail(std::move(memory.error()));
-    }
-    if (!filled) {
-      (void)machine->Kill(Deadline::After(std::chrono::seconds(10)));
-      return Fail(std::move(filled.error()));
-    }
-    return machine;
-  }
-  // The same for RAM that is exactly what config.memory has.
-  virtual Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config,
-                                                   const std::string& state, Deadline deadline) = 0;
+                                                   Deadline deadline) = 0;
   // What must be the same for a state to be restored: kept with it.
   virtual json::object Fingerprint(const MachineConfig& config) = 0;
   // kFailedPrecondition, saying what differs, when a state with this fingerprint cannot be restored

@@ -15,6 +15,9 @@
 namespace wrenn::component {
 namespace {
 
+// For restores that fail before RAM matters.
+Status NoFill(const memory::ProcessMemory&) { return {}; }
+
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 
@@ -81,14 +84,14 @@ TEST_F(RestoreFailureTest, AStateThatCannotBeLoadedSaysSoAndLeavesNothing) {
                                  state.substr(0, state.size() / 2), state.substr(0, 8)}) {
     SCOPED_TRACE(bad.size());
     ASSERT_TRUE(WriteFileAtomically(path, bad));
-    const auto restored = engine_->Restore((*guest)->config, path, Patience());
+    const auto restored = engine_->Restore((*guest)->config, path, NoFill, Patience());
     ASSERT_FALSE(restored);
     EXPECT_THAT(restored.error().message, HasSubstr("the machine's state"));
     EXPECT_FALSE(restored.error().detail.empty());
     std::printf("%s\n", restored.error().ToString().c_str());
     ExpectNothingLeft(**guest);
   }
-  const auto missing = engine_->Restore((*guest)->config, path + "-absent", Patience());
+  const auto missing = engine_->Restore((*guest)->config, path + "-absent", NoFill, Patience());
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().ToString(), HasSubstr("machine state"));
   ExpectNothingLeft(**guest);
@@ -96,13 +99,13 @@ TEST_F(RestoreFailureTest, AStateThatCannotBeLoadedSaysSoAndLeavesNothing) {
   // Nor does a base that is missing or another.
   vmm::MachineConfig baseless = (*guest)->config;
   baseless.memory += "-absent";
-  const auto empty = engine_->Restore(baseless, frozen_->State(), Patience());
+  const auto empty = engine_->Restore(baseless, frozen_->State(), NoFill, Patience());
   ASSERT_FALSE(empty);
   EXPECT_EQ(empty.error().code, Code::kDataLoss);
   EXPECT_THAT(empty.error().message, HasSubstr("missing"));
   EXPECT_FALSE(os::Exists(baseless.memory));
   ASSERT_TRUE(WriteFileAtomically(baseless.memory, ""));
-  EXPECT_THAT(engine_->Restore(baseless, frozen_->State(), Patience()).error().message,
+  EXPECT_THAT(engine_->Restore(baseless, frozen_->State(), NoFill, Patience()).error().message,
               HasSubstr("of another size"));
   ExpectNothingLeft(**guest);
   // So is memory that cannot be filled.
@@ -127,7 +130,8 @@ TEST_F(RestoreFailureTest, AVmmThatHangsOrDiesWhileItLoadsLeavesNothing) {
   const UniqueFd writer(::open(pipe.c_str(), O_RDWR | O_CLOEXEC));
   ASSERT_TRUE(writer);
 
-  const auto late = engine_->Restore((*guest)->config, pipe, Deadline::After(milliseconds(3'000)));
+  const auto late =
+      engine_->Restore((*guest)->config, pipe, NoFill, Deadline::After(milliseconds(3'000)));
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Code::kDeadlineExceeded) << late.error().ToString();
   ExpectNothingLeft(**guest);
@@ -143,7 +147,7 @@ TEST_F(RestoreFailureTest, AVmmThatHangsOrDiesWhileItLoadsLeavesNothing) {
     }
     ::kill(vmm, SIGKILL);
   });
-  const auto killed = engine_->Restore((*guest)->config, pipe, Patience());
+  const auto killed = engine_->Restore((*guest)->config, pipe, NoFill, Patience());
   killer.join();
   ASSERT_FALSE(killed);
   EXPECT_THAT(killed.error().message, HasSubstr("the VMM ended while it loaded"));

@@ -92,13 +92,13 @@ class QemuEngine final : public Engine {
     return decided ? *decided : info_;
   }
 
+  Status Settle(const std::string& kernel, const std::string& initramfs,
+                Deadline deadline) override {
+    return SettleKvm(kernel, initramfs, deadline);
+  }
   Result<std::unique_ptr<Machine>> Boot(const MachineConfig& config, Deadline deadline) override;
   Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config, const std::string& state,
                                            const FillMemory& fill, Deadline deadline) override;
-  Result<std::unique_ptr<Machine>> Restore(const MachineConfig& config, const std::string& state,
-                                           Deadline deadline) override {
-    return Restore(config, state, [](const memory::ProcessMemory&) { return Status(); }, deadline);
-  }
   json::object Fingerprint(const MachineConfig& config) override;
   Status CheckFingerprint(const MachineConfig& config, const json::object& kept) override;
   Result<std::unique_ptr<Machine>> Adopt(const MachineConfig& config,
@@ -109,7 +109,7 @@ class QemuEngine final : public Engine {
   // Settles the question of KVM with this guest, once. kUnavailable when there is no answer, for a
   // reason that may pass: then the next one asks again.
   Status SettleKvm(const std::string& kernel, const std::string& initramfs, Deadline deadline);
-  void Settle(bool kvm, const std::string& explanation);
+  void Decide(bool kvm, const std::string& explanation);
 
   // What is known of the host, once the question of KVM is settled.
   HostFacts Facts() const;
@@ -123,7 +123,7 @@ class QemuEngine final : public Engine {
   std::mutex probe_mutex_;
 };
 
-void QemuEngine::Settle(bool kvm, const std::string& explanation) {
+void QemuEngine::Decide(bool kvm, const std::string& explanation) {
   settled_info_ = info_;
   settled_info_.acceleration = kvm ? "kvm" : "tcg";
   settled_info_.security_boundary = kvm;
@@ -137,7 +137,7 @@ Status QemuEngine::Prepare() {
   info_.explanation =
       "KVM looks usable, but no guest has run with it yet: the first one started here decides";
   if (options_.acceleration == "tcg") {
-    Settle(false, "emulation is configured");
+    Decide(false, "emulation is configured");
     return {};
   }
   if (options_.acceleration != "auto" && options_.acceleration != "kvm") {
@@ -147,15 +147,15 @@ Status QemuEngine::Prepare() {
   const KvmVerdict device = ProbeKvmDevice();
   if (options_.acceleration == "kvm") {
     if (!device.usable) return Fail(Code::kFailedPrecondition, "{}", device.explanation);
-    Settle(true, "KVM is configured");
+    Decide(true, "KVM is configured");
     return {};
   }
   if (!device.usable) {
-    Settle(false, device.explanation);
+    Decide(false, device.explanation);
   } else if (!options_.probe_kernel.empty()) {
     RETURN_IF_ERROR(SettleKvm(options_.probe_kernel, options_.probe_initramfs, Deadline::Never()));
   } else if (const auto kept = LoadKvmVerdict(options_.probe_cache, KvmProbeKey(info_.version))) {
-    Settle(kept->usable, kept->explanation);
+    Decide(kept->usable, kept->explanation);
   }
   return {};
 }
@@ -187,7 +187,7 @@ Status QemuEngine::SettleKvm(const std::string& kernel, const std::string& initr
       (void)SaveKvmVerdict(options_.probe_cache, key, *verdict);
     }
   }
-  Settle(verdict->usable, verdict->explanation);
+  Decide(verdict->usable, verdict->explanation);
   return {};
 }
 
