@@ -23,8 +23,8 @@ struct Written {
 // for `candidates`, which `read` gives: pages that are the same as before are left out, pages of
 // zeros become part of the map only, the rest goes packed into one new file in `directory` (none if
 // there is nothing). The files of `before` that are still needed are hard-linked into `directory`,
-// which may be the same one. memory.map is not written, and nothing is synced: whoever promises that
-// the image lasts syncs the folder's files. On failure no new file is left.
+// which may be the same one. memory.map is not written, and nothing is synced: whoever promises
+// that the image lasts syncs the folder's files. On failure no new file is left.
 //
 // A `before` without a base, as Image::Zero(size), is a machine that booted: then the new file is
 // not packed but becomes the base, sparse, with every page at its own offset; even if it has none.
