@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "os/files.h"
 #include "vmm/qemu/command_line.h"
 #include "vmm/qemu/machine.h"
 
@@ -22,7 +23,17 @@ Result<memory::ProcessMemory> QemuMachine::Memory() const {
 }
 
 Status QemuMachine::SaveState(const std::string& path, Deadline deadline) {
-  RETURN_IF_ERROR(Command("xen-save-devices-state", {{"filename", path}}, deadline));
+  Status saved = Command("xen-save-devices-state", {{"filename", path}}, deadline);
+  if (!saved) {
+    Error& error = saved.error();
+    // QEMU speaks of "an IO error", whatever it was.
+    constexpr uint64_t kStateRoom = 1 << 20;
+    const auto free = os::FreeDiskBytes(path.substr(0, path.rfind('/')));
+    if (free && *free < kStateRoom) {
+      error = {Code::kResourceExhausted, "no space left on the host's disk", error.detail};
+    }
+    return Fail(error.WithContext("the machine's state could not be saved"));
+  }
   if (::chmod(path.c_str(), 0600) < 0) return Fail(ErrnoError("cannot protect '" + path + "'"));
   return {};
 }
