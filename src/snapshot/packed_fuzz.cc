@@ -24,7 +24,7 @@ constexpr uint64_t kMostBytes = 64 << 20;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace wrenn;
-  static const auto* const folder = new os::TemporaryDirectory(*os::TemporaryDirectory::Make());
+  static const os::TemporaryDirectory folder = std::move(*os::TemporaryDirectory::Make());
   std::string stream;
   const snapshot::ByteSink sink = [&](std::string_view bytes) {
     stream += bytes;
@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check(unpacker.error());
     return 0;
   }
-  const std::string place = folder->path() + "/files";
+  const std::string place = folder.path() + "/files";
   if (!os::MakeDirectory(place)) std::abort();
   // What file systems do with very large files is not what is looked for here.
   const auto path_of = [&](const snapshot::PackedFile& file) {
