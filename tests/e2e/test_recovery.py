@@ -65,14 +65,16 @@ class Recovery(ServerTest):
         self.assertEqual(self.server.machines(), {})
 
     def test_idle_sandbox_ends_and_a_busy_one_does_not(self):
-        idle = self.sandbox(timeout_sec=3)
+        stops = self.sandbox(timeout_sec=3, on_timeout="stop")
+        pauses = self.sandbox(timeout_sec=3)
         busy = self.sandbox(timeout_sec=3)
 
         def ended():
             self.api.sh(busy, "true")
-            return self.api.get(idle)["status"] == "stopped"
-        wait_for("the end of the idle sandbox", ended, 60)
-        self.assertIn("idle", self.api.get(idle)["reason"])
+            return [self.api.get(one)["status"] for one in (stops, pauses)] == ["stopped", "paused"]
+        wait_for("the end of the idle sandboxes", ended, 60)
+        for idle in (stops, pauses):
+            self.assertIn("idle", self.api.get(idle)["reason"])
         self.assertEqual(self.api.get(busy)["status"], "running")
 
     def test_kill_at_many_moments_of_a_create(self):
