@@ -3,6 +3,7 @@
 #include "base/gate.h"
 #include "base/id.h"
 #include "base/revert.h"
+#include "os/files.h"
 #include "sandbox/directory.h"
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
@@ -70,19 +71,14 @@ class ManagerImpl final : public Manager {
 
   Result<store::SandboxRecord> Create(const std::string& tenant, CreateRequest request) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
-    ASSIGN_OR_RETURN(template_::Resolved from,
-                     services_.catalogue.Find(tenant, request.template_name));
-    RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
-    ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
-    RETURN_IF_ERROR(CheckEgress(request));
-    record.disk_backend = disk_backend_;
-    RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));
-    ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
-    if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source));
-    if (source.ready) record.id = source.ready->id;
-    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(record)));
-    ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));
-    return Start(sandbox, std::move(source), std::move(reservation)).get();
+    constexpr int kAttempts = 3;
+    for (int attempt = 1;; ++attempt) {
+      std::string snapshot;
+      auto made = CreateOnce(tenant, request, snapshot);
+      if (made || attempt == kAttempts || snapshot.empty()) return made;
+      // Replaced or removed between the look at it and the links to it: there may be another now.
+      if (os::Exists(snapshot + snapshot::kManifestFile)) return made;
+    }
   }
 
   Result<store::SandboxRecord> Get(const std::string& tenant, const std::string& id) override {
@@ -312,6 +308,25 @@ class ManagerImpl final : public Manager {
                        {{"template", name}, {"error", added.error().ToString()}});
       }
     }
+  }
+
+  // Notes which snapshot it started from, if any.
+  Result<store::SandboxRecord> CreateOnce(const std::string& tenant, CreateRequest request,
+                                          std::string& snapshot) {
+    ASSIGN_OR_RETURN(template_::Resolved from,
+                     services_.catalogue.Find(tenant, request.template_name));
+    RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
+    ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
+    RETURN_IF_ERROR(CheckEgress(request));
+    record.disk_backend = disk_backend_;
+    RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));
+    ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
+    snapshot = source.snapshot;
+    if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source));
+    if (source.ready) record.id = source.ready->id;
+    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(record)));
+    ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));
+    return Start(sandbox, std::move(source), std::move(reservation)).get();
   }
 
   Status CheckEgress(const CreateRequest& request) const {

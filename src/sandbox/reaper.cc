@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sandbox/source.h"
+
 namespace wrenn::sandbox {
 namespace {
 
@@ -78,6 +80,7 @@ Deadline Reaper::Prune() {
                    {{"error", ended.error().ToString()}});
     return Deadline::At(next_prune_);
   }
+  PruneWarm(services_);
   for (const store::SandboxRecord& record : *ended) {
     if (auto sandbox = directory_.FindAny(record.id)) {
       (*sandbox)->executor().Post([held = *sandbox] { (void)held->Destroy(); });
