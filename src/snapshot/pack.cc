@@ -84,16 +84,14 @@ class TarWriter {
         entry_(archive_entry_new(), archive_entry_free),
         buffer_(kBufferSize),
         zeros_(kBufferSize) {}
-  // What is not at its end must not look as if it were.
-  ~TarWriter() { archive_write_fail(archive_.get()); }
+  // What is not at its end must not look as if it were: the end that libarchive makes now goes
+  // nowhere.
+  ~TarWriter() { dropped_ = true; }
 
   Status Begin() {
     archive_write_set_format_pax_restricted(archive_.get());
     archive_write_set_bytes_in_last_block(archive_.get(), 1);
-    if (archive_write_open(archive_.get(), this, nullptr, OnWrite, nullptr) != ARCHIVE_OK) {
-      return Failure();
-    }
-    return {};
+    return Check(archive_write_open(archive_.get(), this, nullptr, OnWrite, nullptr) == ARCHIVE_OK);
   }
 
   Status AddText(const char* name, const std::string& text) {
@@ -115,23 +113,27 @@ class TarWriter {
   }
 
   Status End() {
-    if (archive_write_close(archive_.get()) != ARCHIVE_OK) return Failure();
+    RETURN_IF_ERROR(Check(archive_write_close(archive_.get()) == ARCHIVE_OK));
     return zstd_.Finish();
   }
 
  private:
-  static la_ssize_t OnWrite(archive* archive, void* self, const void* data, size_t size) {
+  // Never fails as libarchive sees it, which would leave its buffers behind (3.6.2): the error is
+  // kept, and looked at after each call.
+  static la_ssize_t OnWrite(archive*, void* self, const void* data, size_t size) {
     auto* writer = static_cast<TarWriter*>(self);
-    if (auto written = writer->zstd_.Write({static_cast<const char*>(data), size}); !written) {
-      writer->sink_error_ = std::move(written.error());
-      archive_set_error(archive, EIO, "the other end failed");
-      return -1;
+    if (!writer->dropped_ && !writer->sink_error_) {
+      if (auto written = writer->zstd_.Write({static_cast<const char*>(data), size}); !written) {
+        writer->sink_error_ = std::move(written.error());
+      }
     }
     return static_cast<la_ssize_t>(size);
   }
 
-  tl::unexpected<Error> Failure() {
+  // After each call of libarchive, whether it was right.
+  Status Check(bool good) {
     if (sink_error_) return Fail(*sink_error_);
+    if (good) return {};
     const char* text = archive_error_string(archive_.get());
     return Fail(Code::kInternal, "cannot pack the snapshot: {}", text ? text : "unknown error");
   }
@@ -152,15 +154,13 @@ class TarWriter {
       // Without any part it would count as full.
       if (parts.empty()) archive_entry_sparse_add_entry(entry, static_cast<la_int64_t>(size), 0);
     }
-    if (archive_write_header(archive_.get(), entry) != ARCHIVE_OK) return Failure();
-    return {};
+    return Check(archive_write_header(archive_.get(), entry) == ARCHIVE_OK);
   }
 
   Status AddData(const char* data, size_t size) {
     if (size == 0) return {};
     const la_ssize_t taken = archive_write_data(archive_.get(), data, size);
-    if (taken != static_cast<la_ssize_t>(size)) return Failure();
-    return {};
+    return Check(taken == static_cast<la_ssize_t>(size));
   }
 
   // libarchive wants the bytes of holes too, and leaves them out itself.
@@ -185,14 +185,12 @@ class TarWriter {
     return {};
   }
 
-  Status EndEntry() {
-    if (archive_write_finish_entry(archive_.get()) != ARCHIVE_OK) return Failure();
-    return {};
-  }
+  Status EndEntry() { return Check(archive_write_finish_entry(archive_.get()) == ARCHIVE_OK); }
 
   // The archive's end may still use these.
   ZstdWriter zstd_;
   std::optional<Error> sink_error_;
+  bool dropped_ = false;
   const time_t time_;
   std::unique_ptr<archive, decltype(&archive_write_free)> archive_;
   std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry_;
