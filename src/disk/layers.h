@@ -1,9 +1,7 @@
 // Layers: a sandbox's disk as a chain of files in one folder.
 //
-//   disk-<20 characters of [a-z0-9]>.qcow2   the clusters that differ from the layer below, which
-//   it
-//                                            names "./<name>"; the lowest one may name the base
-//                                            image
+//   disk-<20 characters of [a-z0-9]>.qcow2   what differs from the layer below, named "./<name>"
+//                                            in it; the lowest one may name the base image
 //   disk-<20 characters of [a-z0-9]>.raw     a whole disk; only ever the lowest
 //
 // Names are unique for ever, so layers can be hard-linked from folder to folder under their names.
