@@ -236,10 +236,7 @@ class FakeChannel final : public agent::Channel {
 class FakeMachine final : public vmm::Machine {
  public:
   FakeMachine(const vmm::MachineConfig& config, std::shared_ptr<FakeVm> vm)
-      : id_(config.id),
-        memory_(config.memory),
-        vm_(std::move(vm)),
-        channel_(std::make_shared<FakeChannel>(vm_)) {}
+      : id_(config.id), vm_(std::move(vm)), channel_(std::make_shared<FakeChannel>(vm_)) {}
   ~FakeMachine() override { vm_->DropCallback(); }
 
   json::object Record() const override { return {{"engine", "fake"}, {"vm", id_}}; }
@@ -281,7 +278,6 @@ class FakeMachine final : public vmm::Machine {
   }
 
   const std::string id_;
-  const std::string memory_;
   const std::shared_ptr<FakeVm> vm_;
   const std::shared_ptr<FakeChannel> channel_;
 };
