@@ -227,8 +227,9 @@ class Guest {
           {port_.get(), POLLIN, 0}, {host.get(), POLLIN, 0}, {replug_.get(), POLLIN, 0}};
       ::poll(entries, 3, -1);
       if (entries[2].revents) {
-        DrainEventFd(replug_.get());
+        // Under the lock, or a plug in between is taken now, and lost when its own signal comes.
         std::lock_guard lock(mutex_);
+        DrainEventFd(replug_.get());
         host = std::move(next_);
         cut = next_cut_;
         continue;
