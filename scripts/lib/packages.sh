@@ -22,7 +22,7 @@ runtime_packages=(
 # To test it.
 test_packages=(
   clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
-  shellcheck python3 python3-websocket python3-yaml python3-jsonschema
+  shellcheck python3 python3-pytest python3-websocket python3-yaml python3-jsonschema
   procps util-linux iproute2 curl xfsprogs zstd
   chromium
 )

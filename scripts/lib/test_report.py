@@ -3,9 +3,9 @@
 
     test_report.py FOLDER [--must-run FILE] [--slowest N]
 
-In the folder: PREFIX.xml (JUnit, from ctest), PREFIX.log (from python3 -m unittest -v), beside each of
-them PREFIX.status (what that program ended with), and PREFIX.part (one line "passed", "failed" or
-"skipped" for a part that is a single test). Ends with the line "N passed, N failed, N skipped"; exits
+In the folder: PREFIX.xml (JUnit, from ctest and pytest), beside each of them PREFIX.status (what that
+program ended with), and PREFIX.part (one line "passed", "failed" or "skipped" for a part that is a
+single test). Ends with the line "N passed, N failed, N skipped"; exits
 with 1 when a test failed, or one that must run did not, or none ran.
 """
 
@@ -27,54 +27,25 @@ def read_junit(path, prefix):
         yield f"{prefix}.run", FAILED, 0, f"its results cannot be read: {error}"
         return
     for case in root.iter("testcase"):
-        name, seconds = f"{prefix}.{case.get('name')}", float(case.get("time") or 0)
-        if case.find("skipped") is not None or case.get("status") in ("disabled", "notrun"):
+        name, place = case.get("name"), case.get("classname") or ""
+        # CTest names a test alike in both; pytest tells its class apart.
+        name = f"{prefix}.{name if place in ('', name) else f'{place}.{name}'}"
+        seconds = float(case.get("time") or 0)
+        skipped = case.find("skipped")
+        if skipped is not None or case.get("status") in ("disabled", "notrun"):
             output = case.findtext("system-out") or ""
             reason = re.search(r"Skipped\n(.*?)\n*\[  SKIPPED", output, re.S)
-            message = case.find("skipped").get("message") if case.find("skipped") is not None else ""
-            yield name, SKIPPED, seconds, reason.group(1).strip() if reason else (message or "")
-        elif case.find("failure") is not None or case.get("status") == "fail":
+            message = (skipped.get("message") or "") if skipped is not None else ""
+            yield name, SKIPPED, seconds, reason.group(1).strip() if reason else message
+        elif any(case.find(kind) is not None for kind in ("failure", "error")) or \
+                case.get("status") == "fail":
             yield name, FAILED, seconds, ""
         else:
             yield name, PASSED, seconds, ""
 
 
-def unittest_name(prefix, method, place):
-    return f"{prefix}.{place}" if place.endswith("." + method) else f"{prefix}.{place}.{method}"
-
-
-def read_unittest(path, prefix):
-    """Lines as "test_x (test_exec.Exec.test_x) ... ok"; output may stand between name and result, and
-    may look like one: so what failed is taken from the report behind all tests."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    results, pending = {}, None
-    for line in text.splitlines():
-        begin = re.match(r"(\w+) \(([\w.]+)\)", line)
-        if begin:
-            if pending and " ... " in line:
-                results[pending] = (FAILED, "no result")
-            pending = unittest_name(prefix, begin.group(1), begin.group(2))
-        result = re.search(r"(?:\.\.\. |^)(ok|FAIL|ERROR|expected failure|skipped '?(.*?)'?)$", line)
-        if pending and result:
-            word = result.group(1)
-            outcome = PASSED if word in ("ok", "expected failure") else (
-                SKIPPED if word.startswith("skipped") else FAILED)
-            results[pending] = (outcome, result.group(2) or "")
-            pending = None
-    if pending:
-        results[pending] = (FAILED, "no result")
-    told = re.findall(r"^={70}\n(?:FAIL|ERROR|UNEXPECTED SUCCESS): (\w+) \(([\w.]+)\)", text, re.M)
-    for method, place in told:
-        results[unittest_name(prefix, method, place)] = (FAILED, "")
-    for name, (outcome, why) in results.items():
-        yield name, outcome, 0, why
-    if not re.search(r"^Ran \d+ tests? in ", text, re.M):
-        yield f"{prefix}.run", FAILED, 0, "it ended before its tests did"
-    trailer = re.findall(r"^FAILED \((.*)\)$", text, re.M)
-    counts = dict(re.findall(r"(failures|errors|unexpected successes)=(\d+)", trailer[-1])) if trailer else {}
-    if trailer and sum(map(int, counts.values())) > len(told):
-        yield f"{prefix}.run", FAILED, 0, f"it counts more: {trailer[-1]}"
+# What pytest ends with when its filter matches no test.
+NO_TESTS = "5"
 
 
 def read_status(path, prefix, results):
@@ -82,15 +53,12 @@ def read_status(path, prefix, results):
     with open(path, encoding="utf-8") as file:
         status = file.readline().strip()
     of_it = [result for result in results if result[0].startswith(prefix + ".")]
-    log = os.path.splitext(path)[0] + ".log"
-    if status == "5" and os.path.exists(log):  # of unittest since Python 3.12
-        with open(log, encoding="utf-8", errors="replace") as file:
-            if re.search(r"^NO TESTS RAN", file.read(), re.M):
-                return
-    if status != "0" and all(outcome != FAILED for _, outcome, _, _ in of_it):
-        yield f"{prefix}.run", FAILED, 0, f"it ended with status {status}, but no test of it failed"
-    elif not any(os.path.exists(os.path.splitext(path)[0] + kind) for kind in (".xml", ".log")):
+    if not os.path.exists(os.path.splitext(path)[0] + ".xml"):
         yield f"{prefix}.run", FAILED, 0, "it left no results"
+    elif status == NO_TESTS and not of_it:
+        return
+    elif status != "0" and all(outcome != FAILED for _, outcome, _, _ in of_it):
+        yield f"{prefix}.run", FAILED, 0, f"it ended with status {status}, but no test of it failed"
 
 
 def read_all(folder):
@@ -99,8 +67,6 @@ def read_all(folder):
         prefix, kind = os.path.splitext(os.path.basename(path))
         if kind == ".xml":
             tests += read_junit(path, prefix)
-        elif kind == ".log":
-            tests += read_unittest(path, prefix)
         elif kind == ".part":
             with open(path, encoding="utf-8") as file:
                 results.append((prefix, file.readline().strip(), 0, ""))

@@ -27,7 +27,7 @@ class Faults(ServerTest):
 
     @classmethod
     def tearDownClass(cls):
-        print(f"{cls.points} fault points tried", end=" ", flush=True)
+        print(f"\n  {cls.points} fault points tried")
         super().tearDownClass()
 
     def restart(self, fault=""):

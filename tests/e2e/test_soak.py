@@ -30,4 +30,4 @@ class Soak(ServerTest):
         wait_for("as few threads as before", lambda: self.threads() <= threads + 4, 20)
         # The allocator's pools take their time to reach their size: then it stays.
         self.assertLess(self.server.rss_kib() - memory, 24 << 10)
-        print(f"  {COUNT} lives, server {memory >> 10} -> {self.server.rss_kib() >> 10} MiB", end=" ")
+        print(f"  {COUNT} lives, server {memory >> 10} -> {self.server.rss_kib() >> 10} MiB")
