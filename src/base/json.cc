@@ -169,7 +169,8 @@ int64_t JsonReader::Int(std::string_view name, int64_t fallback, int64_t low, in
 double JsonReader::Double(std::string_view name, double fallback) {
   const json::value* member = Find(name);
   if (!member) return fallback;
-  if (!member->is_number()) {
+  // A text may hold a number that is too large: read, it is infinite, which JSON cannot say again.
+  if (!member->is_number() || !std::isfinite(member->to_number<double>())) {
     WrongType(name, "a number");
     return fallback;
   }

@@ -43,6 +43,7 @@ class JsonReader {
   // An integer within [low, high]; JSON strings of digits count too (proto3's int64).
   int64_t Int(std::string_view name, int64_t fallback, int64_t low, int64_t high);
   std::optional<int64_t> OptionalInt(std::string_view name, int64_t low, int64_t high);
+  // A finite number.
   double Double(std::string_view name, double fallback = 0);
   // Base64 bytes.
   std::string Bytes(std::string_view name);
