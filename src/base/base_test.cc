@@ -91,6 +91,14 @@ TEST(Json, NamesTheFieldThatIsWrong) {
   EXPECT_EQ(third.FinishStrict().error().message, "unknown field 'vcpus'");
 }
 
+TEST(Json, ANumberIsFinite) {
+  const auto object = *ParseJsonObject(R"({"small":1.5,"large":1e999})");
+  JsonReader reader(object);
+  EXPECT_EQ(reader.Double("small"), 1.5);
+  EXPECT_EQ(reader.Double("large", 2), 2);
+  EXPECT_EQ(reader.Finish().error().message, "large must be a number");
+}
+
 // A list of so many values of one kind.
 std::string ListOf(size_t count, std::string_view value) {
   std::string text = "[";
