@@ -6,7 +6,10 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <memory>
 #include <system_error>
+
+#include "base/thread_cache.h"
 
 namespace wrenn::wire {
 namespace {
@@ -149,11 +152,11 @@ void HttpServer::Serve(UniqueFd connection) {
   const auto entry = connections_.emplace(connections_.end(), std::move(connection));
   lock.unlock();
   try {
-    std::thread([this, entry, held = std::move(pass)]() mutable {
+    ThreadCache::Get().Run([this, entry, held = std::make_shared<Gate::Pass>(std::move(pass))] {
       ServeConnection(*entry);
       Forget(entry);
-      held = Gate::Pass();
-    }).detach();
+      *held = Gate::Pass();
+    });
   } catch (const std::system_error&) {  // no more threads
     RefuseOverload(entry->fd());
     Forget(entry);

@@ -1,7 +1,8 @@
 #include "guest/process/manager.h"
 
 #include <system_error>
-#include <thread>
+
+#include "base/thread_cache.h"
 
 namespace wrenn::guest {
 namespace {
@@ -9,6 +10,12 @@ namespace {
 constexpr std::chrono::seconds kKeepEnded{30};
 // A client that starts many short processes must not fill the memory with their exit codes.
 constexpr size_t kMaxProcesses = 8192;
+
+// What a process's thread keeps alive.
+struct Held {
+  Gate::Pass pass;
+  std::shared_ptr<Process> process;
+};
 
 bool Matches(const Process& process, const wire::ProcessSelector& selector) {
   if (const auto* pid = std::get_if<uint32_t>(&selector)) return process.pid() == *pid;
@@ -46,11 +53,12 @@ Result<std::shared_ptr<Process>> ProcessManager::Start(Process::Options options,
     processes_.push_back(process);
   }
   try {
-    std::thread([process, stop = stop_event_.get(), held = std::move(pass)]() mutable {
-      process->Run(stop);
-      process.reset();
-      held = Gate::Pass();
-    }).detach();
+    ThreadCache::Get().Run(
+        [held = std::make_shared<Held>(Held{std::move(pass), process}), stop = stop_event_.get()] {
+          held->process->Run(stop);
+          held->process.reset();
+          held->pass = Gate::Pass();
+        });
   } catch (const std::system_error& error) {
     // Without its thread nobody would read its output or tell its end.
     [[maybe_unused]] auto killed = process->Signal(wire::Signal::kKill);
