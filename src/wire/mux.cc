@@ -182,8 +182,7 @@ class MuxServer {
 
   void RunSession(const std::string& nonce) {
     unsent_.Clear();
-    ServerSession session(transport_, options_.stop, std::string(kHelloReply) + nonce,
-                          options_.accept);
+    ServerSession session(transport_, std::string(kHelloReply) + nonce, options_);
     const MuxSession::End end = session.Run(std::exchange(received_, {}));
     stopped_ = end == MuxSession::End::kStopped;
     if (end != MuxSession::End::kBroken) return;

@@ -50,8 +50,12 @@ Result<std::unique_ptr<Mux>> ConnectMux(UniqueFd transport, Deadline deadline);
 // connected non-blocking socket, or an error which refuses the stream; it must not block for long.
 // `wait_for_peer` is called when the transport reads end of file (a virtio port whose host side is
 // closed); it returns when it is worth trying again, or false to end.
+// `peer_is_back` is asked when a session reads end of file, and says within a moment whether the
+// host's side is open after all: a restored guest may learn late that it was closed for a while,
+// when the new host's hand-shake has been read already.
 struct MuxServerOptions {
   std::function<Result<UniqueFd>(uint16_t port)> accept;
+  std::function<bool()> peer_is_back;
   std::function<bool()> wait_for_peer;
   int stop = -1;
 };

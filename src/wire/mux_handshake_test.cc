@@ -196,5 +196,39 @@ TEST(MuxHandshakeTest, ServerAsksForItsPeerAtEndOfFile) {
   EXPECT_EQ(asked, 3);
 }
 
+// A packet of no bytes reads as end of file, but is none: so a restored guest sees that its host
+// was away while it has the next one's bytes already.
+TEST(MuxHandshakeTest, ASessionOutlivesAHostThatIsBackAtOnce) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+  UniqueFd host(ends[0]);
+  const UniqueFd port(ends[1]);
+  const UniqueFd host_again(::dup(host.get()));
+  const auto stop = std::move(*MakeEventFd());
+  Services services;
+  std::atomic<int> asked = 0;
+  MuxServerOptions options;
+  options.accept = [&](uint16_t number) { return services.Accept(number); };
+  options.peer_is_back = [&] { return ++asked == 1; };
+  options.wait_for_peer = [] { return false; };
+  options.stop = stop.get();
+  std::thread guest([&] { EXPECT_TRUE(ServeMux(port.get(), options)); });
+
+  auto mux = ConnectMux(std::move(host), Soon());
+  ASSERT_TRUE(mux) << mux.error().ToString();
+  auto stream = (*mux)->Connect(kEchoPort, Soon());
+  ASSERT_TRUE(stream) << stream.error().ToString();
+  for (const std::string_view text : {"before", "behind"}) {
+    ASSERT_TRUE(WriteAll(stream->get(), text, Soon()));
+    const auto back = ReadExactly(stream->get(), text.size());
+    ASSERT_TRUE(back) << back.error().ToString();
+    EXPECT_EQ(*back, text);
+    ASSERT_EQ(::send(host_again.get(), "", 0, 0), 0);  // the second time for good
+  }
+  while (asked < 2) std::this_thread::yield();
+  SignalEventFd(stop.get());
+  guest.join();
+}
+
 }  // namespace
 }  // namespace wrenn::wire

@@ -60,7 +60,7 @@ void ServerSession::OnHeadEnd(int32_t id) {
   }
   auto port = ParseMuxAuthority(authority_);
   if (!port) return Answer(id, Fail(std::move(port.error())));
-  Answer(id, accept_(*port));
+  Answer(id, options_.accept(*port));
 }
 
 void ServerSession::Answer(int32_t id, Result<UniqueFd> local) {

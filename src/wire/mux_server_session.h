@@ -1,9 +1,9 @@
 // ServerSession: the guest's side of a mux session, which connects streams to local sockets.
 #pragma once
 
-#include <functional>
 #include <string>
 
+#include "wire/mux.h"
 #include "wire/mux_hello.h"
 #include "wire/mux_session.h"
 
@@ -11,12 +11,9 @@ namespace wrenn::wire {
 
 class ServerSession : public MuxSession {
  public:
-  using Accept = std::function<Result<UniqueFd>(uint16_t port)>;
-
-  // Ends when `stop` becomes readable. `unsent` (the answer to the hand-shake) goes out first;
-  // `accept` must outlive the session.
-  ServerSession(int transport, int stop, std::string_view unsent, const Accept& accept)
-      : MuxSession(Role::kServer, transport, stop, unsent), accept_(accept) {}
+  // `unsent` (the answer to the hand-shake) goes out first; `options` must outlive the session.
+  ServerSession(int transport, std::string_view unsent, const MuxServerOptions& options)
+      : MuxSession(Role::kServer, transport, options.stop, unsent), options_(options) {}
 
   // The bytes that came after the session's end and may begin a new hand-shake.
   const std::string& leftover() const { return leftover_; }
@@ -25,6 +22,7 @@ class ServerSession : public MuxSession {
 
  private:
   bool OnWake() override { return false; }
+  bool PeerIsBack() override { return options_.peer_is_back && options_.peer_is_back(); }
   size_t Admit(std::string_view bytes) override;
   void OnHeadBegin(int32_t id) override;
   bool OnHeadField(int32_t id, std::string_view name, std::string_view value) override;
@@ -33,7 +31,7 @@ class ServerSession : public MuxSession {
 
   void Answer(int32_t id, Result<UniqueFd> local);
 
-  const Accept& accept_;
+  const MuxServerOptions& options_;
   FrameTracker tracker_;
   std::string leftover_;
   bool superseded_ = false;

@@ -301,6 +301,7 @@ bool MuxSession::ReadTransport() {
   const ssize_t got = ::read(transport_, read_buffer_.get(), kReadSize);
   if (got > 0) return Receive({read_buffer_.get(), static_cast<size_t>(got)});
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+  if (got == 0 && PeerIsBack()) return true;
   end_ = End::kTransportClosed;
   return false;
 }

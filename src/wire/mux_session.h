@@ -58,6 +58,8 @@ class MuxSession {
   virtual void OnHeadBegin(int32_t id) = 0;
   virtual bool OnHeadField(int32_t id, std::string_view name, std::string_view value) = 0;
   virtual void OnHeadEnd(int32_t id) = 0;
+  // The transport read end of file: whether it can be used on.
+  virtual bool PeerIsBack() { return false; }
   // The session has closed a stream, whether a socket was attached to it or not.
   virtual void OnStreamEnd(int32_t id) = 0;
   // The session has ended; its streams are about to break.

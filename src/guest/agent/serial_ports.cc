@@ -17,7 +17,10 @@ namespace {
 // on the session's own thread: meanwhile all its streams stand still.
 constexpr std::chrono::milliseconds kConnectLimit{100};
 // Should an event ever be lost, a host that came back is noticed after this time.
-constexpr int kFallbackMs = 10'000;
+constexpr std::chrono::seconds kFallback{10};
+// How long a host may be away within a session. The kernel works through all news of a port at
+// once, so it is back at once if at all.
+constexpr std::chrono::milliseconds kAway{50};
 constexpr int kRetryMs = 1'000;
 
 // Waits for the host to open its side of a port. poll(2) cannot: while the other side is closed it
@@ -37,14 +40,17 @@ class PeerWatch {
     return watch;
   }
 
-  void Wait() const {
+  // False when the time was up first.
+  bool Wait(Deadline deadline) const {
     for (;;) {
       pollfd now{port_, POLLIN, 0};
       ::poll(&now, 1, 0);
       // (POLLIN is set beside POLLHUP: a read would not wait, it would find the end.)
-      if (!(now.revents & POLLHUP)) return;
+      if (!(now.revents & POLLHUP)) return true;
+      if (deadline.HasPassed()) return false;
       epoll_event event;
-      ::epoll_wait(epoll_.get(), &event, 1, kFallbackMs);
+      const Deadline next = Deadline::Earlier(deadline, Deadline::After(kFallback));
+      ::epoll_wait(epoll_.get(), &event, 1, next.PollTimeout());
     }
   }
 
@@ -59,10 +65,8 @@ Status ServePort(const std::string& device, const SerialPorts::Accept& accept) {
   ASSIGN_OR_RETURN(const PeerWatch peer, PeerWatch::Make(port.get()));
   wire::MuxServerOptions options;
   options.accept = accept;
-  options.wait_for_peer = [&peer] {
-    peer.Wait();
-    return true;
-  };
+  options.peer_is_back = [&peer] { return peer.Wait(Deadline::After(kAway)); };
+  options.wait_for_peer = [&peer] { return peer.Wait(Deadline::Never()); };
   return wire::ServeMux(port.get(), options);
 }
 
