@@ -1,5 +1,6 @@
 // How a sandbox comes up: booted from a template, or restored from a snapshot.
 #include "base/id.h"
+#include "sandbox/exercise.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
 #include "sandbox/warm_pool.h"
@@ -148,6 +149,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   auto agent = std::make_shared<agent::Client>(machine->channel(), "");
   TakeMachine(std::move(machine), std::move(agent));
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
+  RETURN_IF_ERROR(ExerciseAgent(*Agent(), id_, deadline));
   phases.Mark("vmm");
   if (source.warm.empty()) return {};
   RETURN_IF_ERROR(WaitForAgent(deadline, phases));

@@ -4,8 +4,8 @@
 
 #include "base/id.h"
 #include "os/files.h"
+#include "sandbox/exercise.h"
 #include "sandbox/text.h"
-#include "wire/agent_api.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -21,32 +21,6 @@ constexpr seconds kMakeLimit{60};
 constexpr seconds kKillLimit{10};
 // Of the memory that sandboxes may have, the pool takes at most one part of so many.
 constexpr int kShare = 4;
-
-// What is asked of a machine before it is put away, so that all the code behind the first requests
-// of a sandbox has run once: under emulation that is most of the time that they take.
-Status AskOnce(agent::Client& agent, const std::string& id, Deadline deadline) {
-  wire::InitRequest init;
-  init.sandbox_id = id;
-  init.hostname = id;
-  init.machine_id = RandomHex(32);
-  init.entropy = RandomBytes(64);
-  init.timestamp = std::chrono::system_clock::now();
-  RETURN_IF_ERROR(agent.Init(init, deadline).map([](const auto&) {}));
-  return {};
-}
-
-// A guest that has no such program is warm enough.
-void RunOnce(agent::Client& agent, Deadline deadline) {
-  wire::StartRequest request;
-  request.process.cmd = "/bin/true";
-  request.process.cwd = "/";
-  request.stdin_open = false;
-  auto started = agent.Start(request, {}, std::chrono::milliseconds(0), deadline);
-  while (started) {
-    const auto event = started->stream.Next(deadline);
-    if (!event || !*event) return;
-  }
-}
 
 }  // namespace
 
@@ -262,8 +236,7 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   machine.restored.agent =
       std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);
   RETURN_IF_ERROR(vmm.Continue(deadline));
-  RETURN_IF_ERROR(AskOnce(*machine.restored.agent, machine.id, deadline));
-  RunOnce(*machine.restored.agent, deadline);
+  RETURN_IF_ERROR(ExerciseAgent(*machine.restored.agent, machine.id, deadline));
   return vmm.Freeze(deadline);
 }
 

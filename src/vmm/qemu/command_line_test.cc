@@ -169,7 +169,8 @@ TEST(QemuCommandLineTest, UserNetwork) {
 TEST(KernelCommandLineTest, EmulationGivesTheClock) {
   EXPECT_EQ(KernelCommandLine(Config(), Emulated()),
             "console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz=2596132 no_timer_check "
-            "tsc=reliable root=/dev/vda rw wrenn.hostname=sandbox");
+            "tsc=reliable mitigations=off psi=0 audit=0 lsm=capability root=/dev/vda rw "
+            "wrenn.hostname=sandbox");
   HostFacts facts = Emulated();
   facts.kernel_log = true;
   EXPECT_THAT(KernelCommandLine(Config(), facts), HasSubstr(" loglevel=7 "));
