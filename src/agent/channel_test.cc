@@ -195,6 +195,9 @@ TEST_F(MuxChannelTest, MissingMachineIsUnavailable) {
   auto fd = channel->Connect(80, Lane::kInteractive, Soon());
   ASSERT_FALSE(fd);
   EXPECT_EQ(fd.error().code, Code::kUnavailable);
+  // Its users are told in their words, the log in the host's.
+  EXPECT_EQ(fd.error().message.find("none"), std::string::npos) << fd.error().message;
+  EXPECT_NE(fd.error().detail.find(Path("none")), std::string::npos) << fd.error().detail;
 }
 
 TEST_F(MuxChannelTest, AThreadThatCannotBeMadeIsAnError) {

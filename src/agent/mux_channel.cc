@@ -17,6 +17,9 @@ class MuxChannel : public Channel {
     return (lane == Lane::kBulk ? bulk_ : interactive_)->Connect(port, deadline);
   }
 
+  // The other lane is opened when it is needed, which most sandboxes never do.
+  Status Open(Deadline deadline) override { return interactive_->Open(deadline); }
+
   void Close() override {
     interactive_->Close();
     bulk_->Close();

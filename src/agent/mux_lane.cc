@@ -19,6 +19,16 @@ Error AsUnreachable(Error error) {
   return error;
 }
 
+// Where the host looked for it is for the log.
+Error NoMachine(const Error& error) {
+  if (error.code == Code::kDeadlineExceeded) {
+    return {error.code, "the sandbox's machine takes no connections", error.ToString()};
+  }
+  return {Code::kUnavailable,
+          "the sandbox's machine cannot be reached: its console ('wrenn logs') may say why",
+          error.ToString()};
+}
+
 }  // namespace
 
 Result<UniqueFd> MuxLane::Connect(uint16_t port, Deadline deadline) {
@@ -28,6 +38,13 @@ Result<UniqueFd> MuxLane::Connect(uint16_t port, Deadline deadline) {
     // A session that was dead without our knowing is made anew; one that dies at once is an error.
     if (stream || session.fresh || session.mux->alive()) return stream;
   }
+}
+
+Status MuxLane::Open(Deadline deadline) {
+  ASSIGN_OR_RETURN(UniqueFd socket, wire::ConnectUnix(path_, deadline));
+  std::lock_guard lock(mutex_);
+  opened_ = std::move(socket);
+  return {};
 }
 
 Result<MuxLane::Session> MuxLane::Take(Deadline deadline) {
@@ -62,11 +79,13 @@ Result<std::shared_ptr<wire::Mux>> MuxLane::Make(std::unique_lock<std::mutex>& l
                                                  Deadline deadline) {
   // The old session's socket must be closed first: QEMU serves one connection at a time.
   auto old = std::exchange(mux_, nullptr);
+  UniqueFd opened = std::move(opened_);
   lock.unlock();
   old.reset();
-  auto socket = wire::ConnectUnix(path_, deadline);
+  Result<UniqueFd> socket =
+      opened ? Result<UniqueFd>(std::move(opened)) : wire::ConnectUnix(path_, deadline);
   lock.lock();
-  if (!socket) return Fail(std::move(socket.error()));
+  if (!socket) return Fail(NoMachine(socket.error()));
   handshake_.Reset(::fcntl(socket->get(), F_DUPFD_CLOEXEC, 0));
   if (!handshake_) return Fail(ErrnoError("cannot connect to the guest"));
   if (closed_) return Closed();

@@ -19,6 +19,8 @@ class MuxLane {
   ~MuxLane() { Close(); }
 
   Result<UniqueFd> Connect(uint16_t port, Deadline deadline);
+  // Connects the socket for the first session. Before the first Connect().
+  Status Open(Deadline deadline);
   // Breaks the session, also one that is being made, and refuses new ones.
   void Close();
 
@@ -34,6 +36,7 @@ class MuxLane {
   const std::string path_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  UniqueFd opened_;  // for the first session
   std::shared_ptr<wire::Mux> mux_;
   bool making_ = false;
   bool closed_ = false;

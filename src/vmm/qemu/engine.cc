@@ -211,6 +211,7 @@ Result<std::unique_ptr<Machine>> QemuEngine::Restore(const MachineConfig& config
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, Start::kRestore));
   ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
   const auto load = [&]() -> Status {
+    RETURN_IF_ERROR(machine->channel()->Open(deadline));
     ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
     RETURN_IF_ERROR(fill(memory));
     return machine->LoadState(state, deadline);
