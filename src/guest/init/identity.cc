@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/random.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,11 +31,21 @@ bool IsAddress(const std::string& text) {
          ::inet_pton(AF_INET6, text.c_str(), &address) == 1;
 }
 
-// Plain and not through a rename: an image may have a link or a bind mount in that place.
+// Plain and not through a rename: an image may have a link or a bind mount in that place. Over what
+// is there and not emptied first, since that has ext4 write to the disk at once (auto_da_alloc in
+// ext4(5)); most of these files keep their length from one sandbox to the next.
 Status WriteFile(const char* path, std::string_view content) {
-  UniqueFd fd(::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd) return Fail(ErrnoError(fmt::format("cannot write '{}'", path)));
-  return WriteAll(fd.get(), content, Deadline::Never());
+  UniqueFd fd(::open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  struct stat before;
+  if (!fd || ::fstat(fd.get(), &before) < 0) {
+    return Fail(ErrnoError(fmt::format("cannot write '{}'", path)));
+  }
+  RETURN_IF_ERROR(WriteAll(fd.get(), content, Deadline::Never()));
+  const auto length = static_cast<off_t>(content.size());
+  if (before.st_size > length && ::ftruncate(fd.get(), length) < 0) {
+    return Fail(ErrnoError(fmt::format("cannot shorten '{}'", path)));
+  }
+  return {};
 }
 
 }  // namespace

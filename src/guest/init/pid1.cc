@@ -12,6 +12,8 @@
 
 #include <cstdlib>
 
+#include "base/id.h"
+#include "base/thread_cache.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/serial_ports.h"
 #include "guest/boot/command_line.h"
@@ -30,6 +32,8 @@ namespace {
 
 constexpr rlim_t kDescriptors = 1 << 19;
 constexpr int kPriority = -10;
+// Threads that wait for the first requests of every sandbox that is restored from this guest.
+constexpr int kThreads = 4;
 // How long what the agent is still about may take once its connections are broken.
 constexpr std::chrono::seconds kBreakLimit{2};
 // The kernel's default of 128 is less than the watchers that a client may have.
@@ -78,6 +82,7 @@ void SetUpMachine() {
   std::string hostname = "sandbox";
   Warn(SetUpNetwork(arguments, hostname));
   Warn(SetHostname(arguments.Value("wrenn.hostname", hostname)));
+  Warn(SetMachineId(RandomHex(32)));
   Warn(SetUpCgroups("/sys/fs/cgroup"));
   WriteNumber(kInotifyInstances, "1024");
 }
@@ -102,6 +107,7 @@ Result<Agent*> ServeAgent() {
   Agent::Options options;
   options.owns_machine = true;
   options.shut_down = [fd = wanted->get()] { SignalEventFd(fd); };
+  ThreadCache::Get().Reserve(kThreads);
   auto* const agent = new Agent(std::move(options));
   auto* const ports = new SerialPorts([agent](uint16_t port) -> Result<UniqueFd> {
     if (port != wire::kAgentPort) return ConnectLocal(port);
