@@ -96,6 +96,7 @@ TEST_F(SnapshotsTest, ASnapshotIsShownWithoutItsSecret) {
   EXPECT_EQ(good.status, 200);
   EXPECT_EQ(good.Json().at("ok"), true);
   EXPECT_EQ(good.Json().at("files"), 4);
+  EXPECT_EQ(good.Json().at("unchecked"), 1);
   const Answer bad = Call("POST", "/v1/snapshots/damaged/verify");
   EXPECT_EQ(bad.status, 200);
   EXPECT_EQ(bad.Json().at("ok"), false);

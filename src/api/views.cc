@@ -126,6 +126,7 @@ json::object ProcessView(const wire::ProcessInfo& info) {
   if (info.tag) object["tag"] = *info.tag;
   if (info.config.cwd) object["cwd"] = *info.config.cwd;
   return object;
+          {"unchecked", verdict.unchecked},
 }
 
 json::object EntryView(const wire::EntryInfo& entry) {

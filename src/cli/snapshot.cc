@@ -126,6 +126,7 @@ Result<int> Verify(const Options& options) {
   const std::vector<std::string> problems = reader.Strings("problems");
   const int64_t files = reader.Int("files", 0, 0, INT64_MAX);
   const std::string bytes = Bytes(reader, "bytes");
+  const int64_t unchecked = reader.Int("unchecked", 0, 0, INT64_MAX);
   RETURN_IF_ERROR(reader.Finish());
   if (options.json) {
     PrintJson(verdict);
@@ -134,6 +135,10 @@ Result<int> Verify(const Options& options) {
   for (const std::string& problem : problems) PrintNote(problem);
   if (!good) return Fail(Code::kDataLoss, "'{}' is damaged", options.name);
   fmt::print("'{}' is whole ({} files, {} compared)\n", options.name, files, bytes);
+  if (unchecked > 0) {
+    PrintNote(fmt::format(
+        "{} of its disk's layers have no checksum, only their structure was checked", unchecked));
+  }
   return kSuccess;
 }
 

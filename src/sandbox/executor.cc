@@ -13,6 +13,11 @@ bool Executor::Post(WorkerPool::Task task) {
   return true;
 }
 
+bool Executor::HasWaiting() {
+  std::lock_guard lock(mutex_);
+  return !tasks_.empty();
+}
+
 void Executor::RunOne() {
   for (;;) {
     WorkerPool::Task task;

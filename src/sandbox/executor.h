@@ -24,6 +24,9 @@ class Executor : public std::enable_shared_from_this<Executor> {
   // that was taken runs whatever becomes of the one who posted it.
   bool Post(WorkerPool::Task task);
 
+  // Whether something waits for the task in progress; for tasks that give way.
+  bool HasWaiting();
+
   // Posts `work` (which answers a Status or Result<T>) and waits for its answer. kUnavailable when
   // the pool has been stopped. Not from a task of the same executor.
   template <typename Work>

@@ -1,9 +1,12 @@
 // Pausing and resuming, with memory that is really taken and given back.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "base/id.h"
 #include "sandbox/manager_fixture.h"
 #include "snapshot/folder.h"
+#include "snapshot/layer_digests.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -97,6 +100,41 @@ TEST_F(PauseTest, PagesThatBecomeZeroAreZeroAgain) {
   EXPECT_EQ(Memory(id)[4096], 0);
   EXPECT_EQ(Memory(id)[4096 + 8191], 0);
   EXPECT_EQ(Memory(id)[4096 + 8192], 'x');
+}
+
+// As if a guest had written so much.
+void GrowDisk(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  const std::string data(48 << 20, 'd');
+  ASSERT_EQ(::write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
+}
+
+TEST_F(PauseTest, LayersGetTheirDigestsAtLast) {
+  const auto has_all = [this](const std::string& id) {
+    const auto manifest = snapshot::Open(SnapshotFolder(id));
+    return manifest && snapshot::HasAllDigests(*manifest);
+  };
+  const std::string id = Create();
+  Pause(id);
+  EXPECT_TRUE(has_all(id));
+  Resume(id);
+  GrowDisk(engine_->Find(id)->disk());
+  Pause(id);
+  EXPECT_TRUE(WaitFor([&] { return has_all(id); }));
+  EXPECT_EQ(Snapshots().size(), 1u);
+  // A server that ended before it came to that does it at its next start.
+  auto manifest = snapshot::Open(SnapshotFolder(id));
+  const auto digests = manifest->layer_digests;
+  manifest->layer_digests.clear();
+  ASSERT_TRUE(snapshot::ReplaceManifest(SnapshotFolder(id), *manifest));
+  StartManager();
+  EXPECT_TRUE(WaitFor([&] { return has_all(id); }));
+  EXPECT_EQ(snapshot::Open(SnapshotFolder(id))->layer_digests, digests);
+  // They are known from then on: what is never written again is not read again.
+  Resume(id);
+  const json::object known = Stored(id).disk.at("digests").as_object();
+  EXPECT_EQ(known.size(), digests.size());
+  for (const auto& [layer, digest] : digests) EXPECT_EQ(known.at(layer).as_string(), digest);
 }
 
 TEST_F(PauseTest, AFailedPauseLeavesItRunning) {

@@ -112,7 +112,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // `agent` has the token that the agent in it asks for, until Init() sets another.
   void TakeMachine(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<agent::Client> agent);
   void NoteOrigin(const Source& source);
-  void NoteDisk(const disk::Layers& layers);
+  void NoteDisk(const disk::Layers& layers, LayerDigests more = {});
   std::shared_ptr<vmm::Machine> Machine() const;
   std::shared_ptr<agent::Client> Agent() const;
   Error ExplainFailure(const Error& error);
@@ -144,6 +144,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Status GoOn();
   std::optional<vmm::MachineExit> WaitForExit() const;
   void KeepWarm(const std::string& place, Phases& phases);
+  Status AddDigests(const snapshot::Draft& draft, snapshot::Manifest& manifest);
 
   // sandbox_pause.cc
   Result<store::SandboxRecord> PauseNow(const std::string& reason);
@@ -156,6 +157,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Result<snapshot::Manifest> MakeTidy(const std::string& from, const std::string& id,
                                       Phases& phases) const;
 
+  Status AddMissingDigests();
   Status RemoveSnapshot();
   void ForgetSnapshot();
 

@@ -133,7 +133,17 @@ Status SandboxFiles::RemoveAll() {
   return folder ? sockets : folder;
 }
 
-json::object DiskJson(const disk::Layers& layers) { return {{"layers", disk::ToJson(layers)}}; }
+json::object DiskJson(const disk::Layers& layers, const LayerDigests& digests) {
+  json::object known;
+  for (const disk::Layer& layer : layers) {
+    if (const auto found = digests.find(layer.name); found != digests.end()) {
+      known.emplace(layer.name, found->second);
+    }
+  }
+  return {{"layers", disk::ToJson(layers)}, {"digests", std::move(known)}};
+}
+
+LayerDigests DigestsIn(const json::object& disk) { return JsonReader(disk).StringMap("digests"); }
 
 Result<disk::Layers> ParseDisk(const json::object& disk) {
   JsonReader reader(disk);

@@ -7,6 +7,7 @@
 //   <runtime>/sb/<id>/       0700   sockets
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -72,9 +73,15 @@ class SandboxFiles {
   std::unique_ptr<disk::Backend> backend_;
 };
 
-// A disk in a record: {"layers":[names, top first]}.
-json::object DiskJson(const disk::Layers& layers);
+// Digests of layers by their names (snapshot::Manifest::layer_digests).
+using LayerDigests = std::map<std::string, std::string>;
+
+// A disk in a record: {"layers":[names, top first],"digests":{name:digest}}, with the digests of
+// those layers that have one.
+json::object DiskJson(const disk::Layers& layers, const LayerDigests& digests = {});
 // kDataLoss for what is none.
 Result<disk::Layers> ParseDisk(const json::object& disk);
+// None for what is none.
+LayerDigests DigestsIn(const json::object& disk);
 
 }  // namespace wrenn::sandbox

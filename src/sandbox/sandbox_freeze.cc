@@ -5,6 +5,7 @@
 #include "os/files.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
+#include "snapshot/layer_digests.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -57,6 +58,7 @@ Result<Sandbox::Subject> Sandbox::BeginFreeze(snapshot::Manifest& manifest) cons
   ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
   manifest.fingerprint = services_.engine.Fingerprint(config);
   manifest.layers = disk::LayerNames(layers);
+  manifest.layer_digests = DigestsIn(record().disk);
   const std::shared_ptr<vmm::Machine> machine = Machine();
   ASSIGN_OR_RETURN(memory::ProcessMemory memory, machine->Memory());
   return Subject{machine, std::move(memory), std::move(layers)};
@@ -138,6 +140,15 @@ Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot:
   return copy;
 }
 
+// Of all layers of a snapshot that stays, while the machine runs already. It knows them from then
+// on.
+Status Sandbox::AddDigests(const snapshot::Draft& draft, snapshot::Manifest& manifest) {
+  RETURN_IF_ERROR(snapshot::AddLayerDigests(draft.path(), manifest));
+  ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
+  NoteDisk(layers, manifest.layer_digests);
+  return {};
+}
+
 // How its machine ended, if it did: a broken connection is often the first that is seen of that.
 std::optional<vmm::MachineExit> Sandbox::WaitForExit() const {
   constexpr std::chrono::seconds kExitLag{2};
@@ -167,6 +178,7 @@ void Sandbox::KeepWarm(const std::string& place, Phases& phases) {
     ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
     snapshot::Manifest manifest = Describe(NewId("sn"));
     manifest.agent_token.clear();  // it has none yet
+    RETURN_IF_ERROR(AddDigests(draft, manifest));
     RETURN_IF_ERROR(FreezeAndGoOn(draft, manifest, phases));
     Status committed = draft.Commit(manifest, snapshot::Durability::kDurable);
     // Another sandbox has been quicker.

@@ -3,6 +3,7 @@
 #include "os/files.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
+#include "snapshot/layer_digests.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -11,6 +12,8 @@ using store::SandboxState;
 
 // For the guest to write its own caches to its disk, so that the disk alone is worth something.
 constexpr std::chrono::seconds kSyncLimit{5};
+// Layers up to this size get their digests while somebody waits for the pause: about 20 ms.
+constexpr uint64_t kQuickDigest = 32 << 20;
 
 }  // namespace
 
@@ -46,6 +49,8 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
     ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
     snapshot::Manifest manifest = Describe(snapshot_id);
     RETURN_IF_ERROR(Freeze(draft, manifest, phases));
+    RETURN_IF_ERROR(snapshot::AddLayerDigests(draft.path(), manifest, {}, kQuickDigest));
+    phases.Mark("digests");
     return draft.Commit(manifest, snapshot::Durability::kDurable);
   };
   if (Status frozen = freeze(); !frozen) return Fail(UndoPause(frozen.error(), phases));
@@ -162,6 +167,10 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
   ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
   snapshot::Manifest manifest = Describe(id);
   RETURN_IF_ERROR(FreezeAndGoOn(draft, manifest, phases));
+  if (durability == snapshot::Durability::kDurable) {
+    RETURN_IF_ERROR(AddDigests(draft, manifest));
+    phases.Mark("digests");
+  }
   RETURN_IF_ERROR(draft.Commit(manifest, durability));
   phases.Mark("commit");
   // Its disk has a layer more now.
@@ -182,6 +191,9 @@ Result<snapshot::Manifest> Sandbox::CopySnapshot(const std::string& id, const st
   for (const std::string& name : names) {
     if ("/" + name == snapshot::kManifestFile) continue;
     RETURN_IF_ERROR(os::LinkFile(from + "/" + name, draft.path() + "/" + name));
+  }
+  if (durability == snapshot::Durability::kDurable) {
+    RETURN_IF_ERROR(snapshot::AddLayerDigests(from, manifest));
   }
   manifest.id = id;
   manifest.created_at = std::chrono::system_clock::now();

@@ -2,6 +2,7 @@
 #include "sandbox/plan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
+#include "snapshot/layer_digests.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -118,10 +119,13 @@ void Sandbox::RecoverPaused() {
     orphan_ = false;
   }
   const std::string place = services_.config.paths.Snapshot(record().snapshot);
-  if (const auto manifest = snapshot::Open(place); !manifest) {
-    RecordRecovered({}, SandboxState::kError,
-                    manifest.error().WithContext("it cannot be resumed").message, "adopt");
+  const auto manifest = snapshot::Open(place);
+  if (!manifest) {
+    return RecordRecovered({}, SandboxState::kError,
+                           manifest.error().WithContext("it cannot be resumed").message, "adopt");
   }
+  // It may have been made just before the server ended.
+  if (!snapshot::HasAllDigests(*manifest)) TidyLater();
 }
 
 }  // namespace wrenn::sandbox

@@ -139,7 +139,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
                    source.cold ? files_.TakeDisk(source.snapshot, *source.manifest, disk_bytes)
                                : files_.MakeDisk(source.boot.image, disk_bytes));
   RETURN_IF_ERROR(files_.MakeMemory(planned.memory_mb));
-  NoteDisk(disk);
+  NoteDisk(disk, source.cold ? source.manifest->layer_digests : LayerDigests());
   phases.Mark("disk");
 
   ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
@@ -166,7 +166,7 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
     ASSIGN_OR_RETURN(restored,
                      RestoreMachine(services_, files_, Shape(), source, deadline, phases));
   }
-  NoteDisk(restored.disk);
+  NoteDisk(restored.disk, source.manifest->layer_digests);
   std::shared_ptr<agent::Client> agent = std::move(restored.agent);
   if (!agent) {
     agent =
@@ -179,9 +179,11 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
   return {};
 }
 
-void Sandbox::NoteDisk(const disk::Layers& layers) {
+// What is known of the layers already stays.
+void Sandbox::NoteDisk(const disk::Layers& layers, LayerDigests more) {
   std::lock_guard lock(mutex_);
-  record_.disk = DiskJson(layers);
+  more.merge(DigestsIn(record_.disk));
+  record_.disk = DiskJson(layers, more);
 }
 
 std::shared_ptr<vmm::Machine> Sandbox::Machine() const {

@@ -1,5 +1,6 @@
 // What is done with a paused sandbox's snapshot when nobody waits: each pause leaves a layer of
-// disk and a file of memory, and many small ones become one.
+// disk and a file of memory, and many small ones become one; and large layers get their digests.
+#include <algorithm>
 #include <span>
 
 #include "base/id.h"
@@ -7,6 +8,7 @@
 #include "os/files.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
+#include "snapshot/layer_digests.h"
 #include "template/image.h"
 
 namespace wrenn::sandbox {
@@ -49,20 +51,40 @@ void Sandbox::Tidy() {
   const std::string from = paths.Snapshot(before.snapshot);
   const std::string id = NewId("sn");
   Phases phases = BeginPhases("tidy");
-  const auto made = MakeTidy(from, id, phases);
-  if (!made) {
+  const auto warn = [this](const Error& error) {
     services_.Tell(Severity::kWarning, id_, "its snapshot could not be tidied up",
-                   {{"error", CleanTail(made.error().ToString())}});
-    return;
+                   {{"error", CleanTail(error.ToString())}});
+  };
+  const auto made = MakeTidy(from, id, phases);
+  if (!made) return warn(made.error());
+  if (made->id == id) {
+    {
+      std::lock_guard lock(mutex_);
+      record_.snapshot = id;
+    }
+    const Status stored =
+        RecordFact({before.state, before.reason, "tidy", "done", phases.Finish()});
+    // As long as the store names the old one, that must stay.
+    if (stored) (void)snapshot::Remove(from);
   }
-  if (made->id != id) return;  // nothing to do
-  {
-    std::lock_guard lock(mutex_);
-    record_.snapshot = id;
+  if (Status added = AddMissingDigests(); !added) warn(added.error());
+}
+
+// Reading a large layer takes seconds, so whatever else is to be done goes first.
+Status Sandbox::AddMissingDigests() {
+  const std::string place = services_.config.paths.Snapshot(record().snapshot);
+  ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(place));
+  if (snapshot::HasAllDigests(manifest)) return {};
+  const Status added = snapshot::AddLayerDigests(
+      place, manifest, [this] { return !services_.closing && !executor_->HasWaiting(); });
+  if (added || added.error().code == Code::kCanceled) {
+    RETURN_IF_ERROR(snapshot::ReplaceManifest(place, manifest));
   }
-  const Status stored = RecordFact({before.state, before.reason, "tidy", "done", phases.Finish()});
-  // As long as the store names the old one, that must stay.
-  if (stored) (void)snapshot::Remove(from);
+  if (!added && added.error().code == Code::kCanceled) {
+    if (!services_.closing) TidyLater();
+    return {};
+  }
+  return added;
 }
 
 // Answers the manifest of what is there now: of `id`, or the old one.
@@ -99,6 +121,9 @@ Result<snapshot::Manifest> Sandbox::MakeTidy(const std::string& from, const std:
     manifest.layers = disk::LayerNames(layers);
   }
   phases.Mark("disk");
+  std::erase_if(manifest.layer_digests, [&](const auto& known) {
+    return std::ranges::find(manifest.layers, known.first) == manifest.layers.end();
+  });
   manifest.id = id;
   RETURN_IF_ERROR(draft.Commit(manifest, snapshot::Durability::kDurable));
   phases.Mark("commit");

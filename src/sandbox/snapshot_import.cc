@@ -210,6 +210,8 @@ class Import {
       RETURN_IF_ERROR(MoveFile(Place() + "/" + name, draft.path() + "/" + name));
     }
     manifest_.id = id;
+    // One from an earlier version has none; here it is known to be whole.
+    RETURN_IF_ERROR(snapshot::AddLayerDigests(draft.path(), manifest_));
     return draft.Commit(manifest_, snapshot::Durability::kDurable);
   }
 

@@ -43,6 +43,16 @@ Error DamagedManifest(const Error& why, const std::string& place) {
   return {Code::kDataLoss, "the snapshot's manifest is damaged: " + why.message, place};
 }
 
+// Better none than one that cannot be opened again.
+Result<std::string> TextOf(const Manifest& manifest) {
+  std::string text = json::serialize(manifest.ToJson()) + "\n";
+  if (auto readable = ParseManifest(text); !readable) {
+    return Fail(Error{Code::kInternal, "the snapshot's manifest would be damaged",
+                      readable.error().ToString()});
+  }
+  return text;
+}
+
 }  // namespace
 
 Result<Draft> Draft::Make(const std::string& place) {
@@ -60,12 +70,7 @@ Draft::~Draft() {
 Status Draft::Commit(Manifest& manifest, Durability durability) {
   ASSIGN_OR_RETURN(manifest.state_digest, os::Sha256File(path_ + kStateFile));
   ASSIGN_OR_RETURN(manifest.memory_digest, os::Sha256File(path_ + kMemoryMap));
-  const std::string text = json::serialize(manifest.ToJson()) + "\n";
-  // Better none than one that cannot be opened again.
-  if (auto readable = ParseManifest(text); !readable) {
-    return Fail(Error{Code::kInternal, "the snapshot's manifest would be damaged",
-                      readable.error().ToString()});
-  }
+  ASSIGN_OR_RETURN(const std::string text, TextOf(manifest));
   if (durability == Durability::kDurable) RETURN_IF_ERROR(SyncFiles(path_));
   RETURN_IF_ERROR(ReplaceFile(path_ + kManifestFile, text, 0600));
   if (durability == Durability::kDurable) RETURN_IF_ERROR(SyncFiles(path_));
@@ -94,6 +99,11 @@ Result<Manifest> Open(const std::string& place) {
   RETURN_IF_ERROR(CheckDigest(place + kStateFile, manifest->state_digest, "machine state"));
   RETURN_IF_ERROR(CheckDigest(place + kMemoryMap, manifest->memory_digest, "memory map"));
   return manifest;
+}
+
+Status ReplaceManifest(const std::string& place, const Manifest& manifest) {
+  ASSIGN_OR_RETURN(const std::string text, TextOf(manifest));
+  return WriteFileAtomically(place + kManifestFile, text, 0600);
 }
 
 Status Remove(const std::string& place) {

@@ -33,7 +33,8 @@ class Draft {
   // The folder as long as it is a draft.
   const std::string& path() const { return path_; }
 
-  // Fills in the manifest's digests, writes it and moves the folder to its place. kDurable: all of
+  // Fills in the manifest's digests of state and memory map, writes it and moves the folder to its
+  // place. kDurable: all of
   // it is on the disk when this returns, the manifest last. kAlreadyExists when there is a
   // snapshot.
   Status Commit(Manifest& manifest, Durability durability);
@@ -50,6 +51,10 @@ class Draft {
 // is none, kDataLoss when it is damaged or one of the two is missing or another; kUnimplemented for
 // a newer format.
 Result<Manifest> Open(const std::string& place);
+
+// Puts another manifest in the place of a snapshot's, durably: one that says more of the same
+// files.
+Status ReplaceManifest(const std::string& place, const Manifest& manifest);
 
 // Removes one, the manifest first, so that it is whole or none. Harmless when absent.
 Status Remove(const std::string& place);

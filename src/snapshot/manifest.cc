@@ -47,6 +47,10 @@ Status CheckNames(const Manifest& manifest) {
   if (auto layers = disk::ParseLayers(manifest.layers); !layers) {
     return Fail(layers.error().WithContext("layers"));
   }
+  for (const auto& [layer, digest] : manifest.layer_digests) {
+    const bool known = std::ranges::find(manifest.layers, layer) != manifest.layers.end();
+    if (!known || !IsDigest(digest)) return bad("layer_digests");
+  }
   return {};
 }
 
@@ -55,6 +59,8 @@ Status CheckNames(const Manifest& manifest) {
 json::object Manifest::ToJson() const {
   json::array names;
   for (const std::string& layer : layers) names.emplace_back(layer);
+  json::object digests;
+  for (const auto& [layer, digest] : layer_digests) digests.emplace(layer, digest);
   return {{"format", kFormat},
           {"id", id},
           {"sandbox", sandbox},
@@ -72,7 +78,8 @@ json::object Manifest::ToJson() const {
           {"agent_token", agent_token},
           {"state_sha256", state_digest},
           {"memory_map_sha256", memory_digest},
-          {"layers", std::move(names)}};
+          {"layers", std::move(names)},
+          {"layer_digests", std::move(digests)}};
 }
 
 Result<Manifest> ParseManifest(std::string_view text) {
@@ -108,6 +115,7 @@ Result<Manifest> ParseManifest(std::string_view text) {
   manifest.state_digest = reader.RequiredString("state_sha256");
   manifest.memory_digest = reader.RequiredString("memory_map_sha256");
   manifest.layers = reader.Strings("layers");
+  manifest.layer_digests = reader.StringMap("layer_digests");
   RETURN_IF_ERROR(reader.Finish());
   const auto time = ParseTime(created_at);
   // One way to write it.

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,8 @@ struct Manifest {
   std::string state_digest;         // SHA-256, hex
   std::string memory_digest;        // of memory.map, which has the digests of the memory files
   std::vector<std::string> layers;  // of the disk, top first
+  // Of the layers' content, by their names; those of large ones may come later (DigestLayer()).
+  std::map<std::string, std::string> layer_digests;
 
   json::object ToJson() const;
 };

@@ -1,4 +1,5 @@
 // A snapshot's manifest from anywhere: what is taken keeps the rules, and says again what it said.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -19,6 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Nothing that becomes a part of a path may lead out of its folder.
   for (const std::string& layer : manifest->layers) {
     if (layer.empty() || layer.front() == '.' || layer.find('/') != layer.npos) std::abort();
+  }
+  for (const auto& [layer, digest] : manifest->layer_digests) {
+    if (std::ranges::count(manifest->layers, layer) != 1 || digest.size() != 64) std::abort();
   }
   for (const std::string& hash : {manifest->kernel, manifest->image}) {
     if (hash.empty() || hash.front() == '.' || hash.find('/') != hash.npos) std::abort();

@@ -62,12 +62,14 @@ TEST(ManifestTest, ComesBackAsItWas) {
   EXPECT_EQ(parsed->state_digest, manifest.state_digest);
   EXPECT_EQ(parsed->memory_digest, manifest.memory_digest);
   EXPECT_EQ(parsed->layers, manifest.layers);
+  EXPECT_EQ(parsed->layer_digests, manifest.layer_digests);
   EXPECT_EQ(parsed->ToJson(), manifest.ToJson());
 }
 
 TEST(ManifestTest, WhatMayBeAbsentHasADefault) {
   json::object object = SampleManifest().ToJson();
-  for (const char* name : {"disk_mb", "egress", "template_name", "template_id", "agent_token"}) {
+  for (const char* name :
+       {"disk_mb", "egress", "template_name", "template_id", "agent_token", "layer_digests"}) {
     ASSERT_TRUE(object.erase(name)) << name;
   }
   const auto parsed = Parse(object);
@@ -75,6 +77,7 @@ TEST(ManifestTest, WhatMayBeAbsentHasADefault) {
   EXPECT_EQ(parsed->disk_mb, 0);
   EXPECT_FALSE(parsed->egress);
   EXPECT_EQ(parsed->template_name + parsed->template_id + parsed->agent_token, "");
+  EXPECT_TRUE(parsed->layer_digests.empty());
 }
 
 TEST(ManifestTest, AllElseMustBeThere) {
@@ -162,11 +165,26 @@ TEST(ManifestTest, LayersAreAFewFileNames) {
   }
   ExpectRefused("layers", json::array{json::value(good), 1});
   ExpectRefused("layers", json::array{json::value(good), json::value(good)});
-  json::array many;
-  for (int i = 0; i < 256; ++i) many.emplace_back(fmt::format("disk-{:020}.qcow2", i));
+  json::array many{json::value(good)};
+  for (int i = 1; i < 256; ++i) many.emplace_back(fmt::format("disk-{:020}.qcow2", i));
   EXPECT_TRUE(With("layers", many));
   many.emplace_back(fmt::format("disk-{:020}.qcow2", 256));
   ExpectRefused("layers", many);
+}
+
+TEST(ManifestTest, LayerDigestsAreOfItsLayers) {
+  const Manifest sample = SampleManifest();
+  const auto digests = [](const std::string& layer, const json::value& digest) {
+    return json::object{{layer, digest}};
+  };
+  const std::string digest(64, 'a');
+  EXPECT_TRUE(With("layer_digests", json::object()));
+  EXPECT_TRUE(With("layer_digests", digests(sample.layers[1], Value(digest))));
+  ExpectRefused("layer_digests", digests("disk-00000000000000000000.qcow2", Value(digest)));
+  ExpectRefused("layer_digests", digests("../state", Value(digest)));
+  ExpectRefused("layer_digests", digests(sample.layers[0], Value(digest + "a")));
+  ExpectRefused("layer_digests", digests(sample.layers[0], Value(std::string(64, 'A'))));
+  ExpectRefused("layer_digests", digests(sample.layers[0], 7));
 }
 
 // Nothing else of it is looked at: it may have become anything.

@@ -1,12 +1,15 @@
 // Snapshots as tests/tools/read_snapshot.py understands them, which was written from the document.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "memory/image.h"
 #include "os/command.h"
 #include "os/files.h"
 #include "snapshot/folder.h"
+#include "snapshot/layer_digests.h"
 #include "snapshot/sample_manifest.h"
 
 namespace wrenn::snapshot {
@@ -44,6 +47,16 @@ TEST_F(ReadSnapshotTest, TakesAWholeOneAndFindsDamage) {
   for (const std::string& layer : manifest.layers) {
     ASSERT_TRUE(WriteFileAtomically(draft->path() + "/" + layer, "layer"));
   }
+  // One with holes, with data across a border of chunks, and of a length that is no whole chunk.
+  const std::string sparse = "/" + manifest.layers.back();
+  const auto write_sparse = [](const std::string& path, const char* data) {
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    return ::pwrite(fd.get(), data, 4, (6 << 20) - 2) == 4 && ::ftruncate(fd.get(), 9'000'001) == 0;
+  };
+  ASSERT_TRUE(write_sparse(draft->path() + sparse, "data"));
+  manifest.layer_digests.clear();
+  ASSERT_TRUE(AddLayerDigests(draft->path(), manifest));
+  ASSERT_TRUE(HasAllDigests(manifest));
   ASSERT_TRUE(draft->Commit(manifest, Durability::kPassing));
   const auto taken = Run({place});
   ASSERT_TRUE(taken) << taken.error().ToString();
@@ -52,6 +65,9 @@ TEST_F(ReadSnapshotTest, TakesAWholeOneAndFindsDamage) {
   EXPECT_THAT(Run({place}).error().ToString(), HasSubstr("state has a wrong digest"));
   ASSERT_TRUE(WriteFileAtomically(place + kStateFile, "state"));
   ASSERT_TRUE(Run({place}));
+  ASSERT_TRUE(write_sparse(place + sparse, "date"));
+  EXPECT_THAT(Run({place}).error().ToString(), HasSubstr(manifest.layers.back() + " is damaged"));
+  ASSERT_TRUE(write_sparse(place + sparse, "data"));
   ASSERT_TRUE(os::RemoveTree(place + "/" + manifest.layers.front()));
   EXPECT_THAT(Run({place}).error().ToString(), HasSubstr(manifest.layers.front()));
 }

@@ -25,6 +25,7 @@ inline Manifest SampleManifest() {
   manifest.state_digest = std::string(64, '3');
   manifest.memory_digest = std::string(64, '4');
   manifest.layers = {"disk-0123456789abcdefghij.qcow2", "disk-klmnopqrstuvwxyz0123.raw"};
+  manifest.layer_digests = {{manifest.layers[0], std::string(64, '5')}};
   return manifest;
 }
 

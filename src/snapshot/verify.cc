@@ -53,19 +53,19 @@ class Checker {
     return {};
   }
 
-  Status CheckDisk(const std::string& place, const std::vector<std::string>& names,
-                   const std::string& image) {
-    const auto layers = disk::ParseLayers(names);
+  Status CheckDisk(const std::string& place, const Manifest& manifest, const std::string& image) {
+    const auto layers = disk::ParseLayers(manifest.layers);
     if (!layers) return Problem("{}", layers.error().message);
     bool sound = true;
     for (const disk::Layer& layer : *layers) {
       RETURN_IF_ERROR(GoingOn());
       ++verdict_.files;
-      const Status checked = CheckLayer(layer, place + "/" + layer.name);
+      Status checked = CheckLayer(layer, place + "/" + layer.name);
       sound = sound && checked.has_value();
-      if (!checked) {
-        (void)Problem("the disk's layer '{}': {}", layer.name, Reason(checked.error()));
-      }
+      if (checked) checked = CheckDigest(layer.name, place, manifest.layer_digests);
+      if (checked) continue;
+      if (checked.error().code == Code::kCanceled) return checked;
+      (void)Problem("the disk's layer '{}': {}", layer.name, Reason(checked.error()));
     }
     // Whether each lies over the next can only be seen where all can be read.
     const Status chain = sound ? disk::CheckLayers(place, *layers, image) : Status();
@@ -100,6 +100,19 @@ class Checker {
     if (layer.format == disk::Format::kRaw) return {};
     ASSIGN_OR_RETURN(const disk::Qcow2Reader reader, disk::Qcow2Reader::Open(std::move(fd)));
     return reader.Check();
+  }
+
+  Status CheckDigest(const std::string& name, const std::string& place,
+                     const std::map<std::string, std::string>& digests) {
+    const auto wanted = digests.find(name);
+    if (wanted == digests.end()) {
+      ++verdict_.unchecked;
+      return {};
+    }
+    ASSIGN_OR_RETURN(const std::string found,
+                     DigestLayer(place + "/" + name, go_on_, &verdict_.bytes));
+    if (found != wanted->second) return Fail(Code::kDataLoss, "it is damaged");
+    return {};
   }
 
   // As memory::Verify(), but it finds all of the damage.
@@ -158,7 +171,7 @@ Result<Verdict> Verify(const std::string& place, const Base& base, const GoOn& g
   RETURN_IF_ERROR(checker.CheckFile(place + kStateFile, manifest->state_digest, "machine state"));
   RETURN_IF_ERROR(checker.CheckFile(place + kMemoryMap, manifest->memory_digest, "memory map"));
   RETURN_IF_ERROR(checker.CheckMemory(place));
-  RETURN_IF_ERROR(checker.CheckDisk(place, manifest->layers, base.path));
+  RETURN_IF_ERROR(checker.CheckDisk(place, *manifest, base.path));
   RETURN_IF_ERROR(checker.CheckFile(base.path, base.digest, "image below the disk"));
   return checker.Take();
 }

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "snapshot/layer_digests.h"
 
 namespace wrenn::snapshot {
 
@@ -17,6 +17,9 @@ inline constexpr size_t kMaxProblems = 100;
 struct Verdict {
   size_t files = 0;    // that were looked at
   uint64_t bytes = 0;  // that were read and compared with a digest
+  // Layers of the disk that have no digest yet, or never got one: only their structure was looked
+  // at.
+  size_t unchecked = 0;
   std::vector<std::string> problems;
 
   bool ok() const { return problems.empty(); }
@@ -28,14 +31,10 @@ struct Base {
   std::string digest;  // SHA-256 of that, 64 hex digits
 };
 
-// Asked every MiB or so whether to go on.
-using GoOn = std::function<bool()>;
-
 // Reads all of a snapshot, and goes on after a problem. The machine's state, the memory map, each
-// chunk of the memory files, and the image are compared with their digests. The disk's layers have
-// none, for a VMM writes them up to the last moment: each must be there and be sound qcow2 that
-// lies over the next, the lowest over the image. kNotFound: there is no such snapshot; kCanceled:
-// `go_on` said no.
+// chunk of the memory files, the disk's layers and the image are compared with their digests. Each
+// layer must also be sound qcow2 that lies over the next, the lowest over the image. kNotFound:
+// there is no such snapshot; kCanceled: `go_on` said no.
 Result<Verdict> Verify(const std::string& place, const Base& base, const GoOn& go_on = {});
 
 // Compares an image alone. kCanceled as above.

@@ -60,6 +60,7 @@ class VerifyTest : public testing::Test {
     ASSIGN_OR_RETURN(const disk::Layer bottom, backend->Create(base_.path, draft.path(), 0));
     ASSIGN_OR_RETURN(const disk::Layer top, disk::AddLayer(draft.path(), bottom, 0));
     manifest_.layers = disk::LayerNames({top, bottom});
+    RETURN_IF_ERROR(AddLayerDigests(draft.path(), manifest_));
     return draft.Commit(manifest_, Durability::kPassing);
   }
 
@@ -113,7 +114,10 @@ TEST_F(VerifyTest, WhatWasWrittenIsGood) {
   EXPECT_EQ(verdict->files, 6u);
   // The hole in the memory is not read.
   const auto map = ReadFile(PathOf("memory.map"));
-  EXPECT_EQ(verdict->bytes, 9000 + map->size() + 2 * kMiB + 3 * kMiB);
+  uint64_t disk_bytes = 0;
+  for (const std::string& layer : manifest_.layers) disk_bytes += ReadFile(PathOf(layer))->size();
+  EXPECT_EQ(verdict->bytes, 9000 + map->size() + 2 * kMiB + disk_bytes + 3 * kMiB);
+  EXPECT_EQ(verdict->unchecked, 0u);
 }
 
 TEST_F(VerifyTest, AFlippedByteIsFoundWhereverItIsCompared) {
@@ -131,7 +135,30 @@ TEST_F(VerifyTest, AFlippedByteIsFoundWhereverItIsCompared) {
   EXPECT_THAT(Problems(),
               ElementsAre("the memory map is damaged", HasSubstr("the memory map cannot be used")));
   Flip(PathOf("memory.map"), 60);
+  // A part of a layer's file that has no structure: behind its header.
+  for (const std::string& layer : manifest_.layers) {
+    Flip(PathOf(layer), 1000);
+    EXPECT_THAT(Problems(),
+                ElementsAre(fmt::format("the disk's layer '{}': it is damaged", layer)));
+    Flip(PathOf(layer), 1000);
+  }
   EXPECT_THAT(Problems(), IsEmpty());
+}
+
+TEST_F(VerifyTest, LayersWithoutADigestAreCounted) {
+  manifest_.layer_digests.erase(manifest_.layers[0]);
+  ASSERT_TRUE(ReplaceManifest(place_, manifest_));
+  Flip(PathOf(manifest_.layers[0]), 1000);
+  const auto verdict = Verify(place_, base_);
+  ASSERT_TRUE(verdict);
+  EXPECT_TRUE(verdict->ok());
+  EXPECT_EQ(verdict->unchecked, 1u);
+  EXPECT_FALSE(HasAllDigests(manifest_));
+  // What is small enough.
+  ASSERT_TRUE(AddLayerDigests(place_, manifest_, {}, 0));
+  EXPECT_FALSE(HasAllDigests(manifest_));
+  ASSERT_TRUE(AddLayerDigests(place_, manifest_, {}, kMiB));
+  EXPECT_TRUE(HasAllDigests(manifest_));
 }
 
 TEST_F(VerifyTest, ABitInAHoleIsFound) {
@@ -162,6 +189,8 @@ TEST_F(VerifyTest, MissingAndCutFilesAreTold) {
 }
 
 TEST_F(VerifyTest, LayersThatDoNotFitAreTold) {
+  manifest_.layer_digests.clear();
+  ASSERT_TRUE(ReplaceManifest(place_, manifest_));
   // The bottom layer's name stands for another disk's.
   auto backend = disk::MakeBackend("qcow2");
   ASSERT_TRUE(WriteFileAtomically(root_->path() + "/images/other", std::string(kMiB, 'o'), 0600));

@@ -47,7 +47,7 @@ struct SandboxRecord {
   std::string image;  // hashes of what it runs, so that images in use are known
   std::string kernel;
   std::string disk_backend;
-  json::object disk;     // {"layers":[names of its disk's files, top first]}
+  json::object disk;     // {"layers":[names of its disk's files, top first],"digests":{}}
   std::string snapshot;  // sn-...: what it comes back from; in `pausing` what it is frozen into
   std::string origin;    // how it began, for people: "boot", "template", "fork of sb-..."
   int vcpus = 1;

@@ -221,23 +221,31 @@ class Snapshots(SnapshotTest):
         sandbox = self.sandbox(timeout_sec=0)
         name = unique()
         self.api.sh(sandbox, "head -c 3000000 /dev/urandom > /dev/shm/noise")
+        self.api.sh(sandbox, "head -c 3000000 /dev/urandom > /root/noise; sync")
         self.snapshot(sandbox, name)
         verify = f"/v1/snapshots/{name}/verify"
         whole = self.api.call("POST", verify, expect=200).json()
         self.assertTrue(whole["ok"], whole)
-        self.assertGreater(whole["bytes"], 3_000_000)
+        self.assertGreater(whole["bytes"], 6_000_000)
+        self.assertEqual(whole["unchecked"], 0)
         self.assertIn("is whole", self.server.wrenn("snapshot", "verify", name).stdout)
         folder = self.folder(name)
         # Not the one that the template's warm machine has too.
         warm = {os.path.basename(f) for f in glob.glob(f"{self.server.root}/warm/*/memory-*")}
         memory = next(f for f in glob.glob(f"{folder}/memory-*") if os.path.basename(f) not in warm)
-        for path, offset in ((memory, os.path.getsize(memory) // 2), (f"{folder}/state", 1000)):
+        with open(f"{folder}/manifest.json", encoding="utf-8") as file:
+            layer = f"{folder}/{json.load(file)['layers'][0]}"
+        for path, offset, told_as in (
+                (memory, os.path.getsize(memory) // 2, os.path.basename(memory)),
+                (layer, os.path.getsize(layer) // 2, os.path.basename(layer)),
+                (f"{folder}/state", 1000, "machine state")):
             with open(path, "r+b") as file:
                 byte = os.pread(file.fileno(), 1, offset)
                 os.pwrite(file.fileno(), bytes([byte[0] ^ 1]), offset)
                 damaged = self.api.call("POST", verify, expect=200).json()
                 self.assertFalse(damaged["ok"])
                 self.assertEqual(len(damaged["problems"]), 1, damaged)
+                self.assertIn(told_as, damaged["problems"][0])
                 told = self.server.wrenn("snapshot", "verify", name, check=False)
                 self.assertEqual(told.returncode, 1)
                 self.assertIn(damaged["problems"][0], told.stderr)

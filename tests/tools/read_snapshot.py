@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads a snapshot: an independent reader of docs/snapshot-format.md.
 
-    read_snapshot.py FOLDER             checks all but the disk's content, prints the SHA-256 of the RAM
+    read_snapshot.py FOLDER             checks all but the layers' structure, prints the RAM's SHA-256
     read_snapshot.py FOLDER -o FILE     also writes the RAM to FILE, holes for zeros
     read_snapshot.py FOLDER --map       prints the map instead: a line for each extent
     read_snapshot.py FOLDER --manifest  checks the manifest alone and prints it
@@ -49,6 +49,7 @@ MEMBERS = {
     "state_sha256": (SHA256,),
     "memory_map_sha256": (SHA256,),
     "layers": (list,),
+    "layer_digests": (dict, {}),
 }
 LAYER = re.compile(r"disk-[a-z0-9]{20}\.(qcow2|raw)")
 
@@ -90,6 +91,9 @@ class Manifest:
         except ValueError as error:
             raise Damaged(f"created_at: {error}") from error
         self.check_layers(self.members["layers"])
+        for layer, digest in self.members["layer_digests"].items():
+            need(layer in self.members["layers"] and isinstance(digest, str) and
+                 re.fullmatch(SHA256, digest), "layer_digests is bad")
 
     @staticmethod
     def read(content, name, rule, *default):
@@ -124,6 +128,10 @@ class Manifest:
         for layer in self.members["layers"]:
             info = os.lstat(os.path.join(folder, layer))
             need(stat.S_ISREG(info.st_mode) and info.st_size > 0, f"{layer} is no file of a disk")
+            wanted = self.members["layer_digests"].get(layer)
+            if wanted is not None:
+                with open_file(folder, layer, info.st_size) as file:
+                    need(layer_digest(file, info.st_size) == wanted, f"{layer} is damaged")
 
 
 class Parts:
@@ -224,6 +232,14 @@ def check_digests(name, file, length, digests):
         data = read_at(file, number * CHUNK, min(CHUNK, length - number * CHUNK))
         right = not any(data) if wanted == bytes(32) else hashlib.sha256(data).digest() == wanted
         need(right, f"chunk {number} of {name} is damaged")
+
+
+def layer_digest(file, length):
+    digest = hashlib.sha256(struct.pack("<Q", length))
+    for at in range(0, length, CHUNK):
+        data = read_at(file, at, min(CHUNK, length - at))
+        digest.update(hashlib.sha256(data).digest() if any(data) else bytes(32))
+    return digest.hexdigest()
 
 
 def read_ram(ram_map, files, take):
