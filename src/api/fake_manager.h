@@ -137,6 +137,7 @@ class FakeManager final : public sandbox::Manager {
     RETURN_IF_ERROR(InspectTemplate(tenant, name).map([](const auto&) {}));
     snapshot::Verdict verdict;
     verdict.files = 4;
+    verdict.unchecked = 1;
     if (name == "damaged") verdict.problems.emplace_back("the machine state is damaged");
     return verdict;
   }
@@ -154,7 +155,6 @@ class FakeManager final : public sandbox::Manager {
     for (size_t at = 0; at < content.size(); at += 1000) {
       RETURN_IF_ERROR(sink(std::string_view(content).substr(at, 1000)));
     }
-    verdict.unchecked = 1;
     if (content.starts_with("breaks off")) return Fail(Code::kDataLoss, "a file became shorter");
     return {};
   }

@@ -117,6 +117,7 @@ json::object VerdictView(const snapshot::Verdict& verdict) {
   return {{"ok", verdict.ok()},
           {"files", verdict.files},
           {"bytes", verdict.bytes},
+          {"unchecked", verdict.unchecked},
           {"problems", StringsView(verdict.problems)}};
 }
 
@@ -126,7 +127,6 @@ json::object ProcessView(const wire::ProcessInfo& info) {
   if (info.tag) object["tag"] = *info.tag;
   if (info.config.cwd) object["cwd"] = *info.config.cwd;
   return object;
-          {"unchecked", verdict.unchecked},
 }
 
 json::object EntryView(const wire::EntryInfo& entry) {

@@ -141,10 +141,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                                   Phases& phases);
   Result<memory::Image> WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
                                     const std::string& directory, Phases& phases) const;
+  Status AddDigests(const snapshot::Draft& draft, snapshot::Manifest& manifest);
   Status GoOn();
   std::optional<vmm::MachineExit> WaitForExit() const;
   void KeepWarm(const std::string& place, Phases& phases);
-  Status AddDigests(const snapshot::Draft& draft, snapshot::Manifest& manifest);
 
   // sandbox_pause.cc
   Result<store::SandboxRecord> PauseNow(const std::string& reason);
@@ -154,10 +154,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_tidy.cc
   void TidyLater();
   void Tidy();
+  Status AddMissingDigests();
   Result<snapshot::Manifest> MakeTidy(const std::string& from, const std::string& id,
                                       Phases& phases) const;
 
-  Status AddMissingDigests();
   Status RemoveSnapshot();
   void ForgetSnapshot();
 

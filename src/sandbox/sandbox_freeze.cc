@@ -178,8 +178,8 @@ void Sandbox::KeepWarm(const std::string& place, Phases& phases) {
     ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
     snapshot::Manifest manifest = Describe(NewId("sn"));
     manifest.agent_token.clear();  // it has none yet
-    RETURN_IF_ERROR(AddDigests(draft, manifest));
     RETURN_IF_ERROR(FreezeAndGoOn(draft, manifest, phases));
+    RETURN_IF_ERROR(AddDigests(draft, manifest));
     Status committed = draft.Commit(manifest, snapshot::Durability::kDurable);
     // Another sandbox has been quicker.
     if (!committed && committed.error().code == Code::kAlreadyExists) return {};

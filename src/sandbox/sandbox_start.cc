@@ -149,10 +149,10 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   auto agent = std::make_shared<agent::Client>(machine->channel(), "");
   TakeMachine(std::move(machine), std::move(agent));
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
-  RETURN_IF_ERROR(ExerciseAgent(*Agent(), id_, deadline));
   phases.Mark("vmm");
   if (source.warm.empty()) return {};
   RETURN_IF_ERROR(WaitForAgent(deadline, phases));
+  RETURN_IF_ERROR(ExerciseAgent(*Agent(), id_, deadline));
   KeepWarm(source.warm, phases);
   return {};
 }
