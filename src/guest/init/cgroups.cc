@@ -19,7 +19,8 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 
 std::mutex g_mutex;
-std::string g_user_class;            // empty: no cgroups
+std::string g_user_class;            // empty: no cgroups; never changed once it is set
+std::string g_spare;                 // a group that nobody has used, or empty
 std::vector<std::string> g_waiting;  // to be removed when they are empty
 
 Status WriteTo(const std::string& path, std::string_view text) {
@@ -72,6 +73,15 @@ bool RemoveGroup(const std::string& path) {
   return ::rmdir(path.c_str()) == 0;
 }
 
+// A new group for one process. Without one it would be in the agent's class, protected from
+// everything.
+Result<std::string> MakeGroup() {
+  static std::atomic<uint64_t> next = 0;
+  std::string path = g_user_class + "/" + std::to_string(++next);
+  if (::mkdir(path.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
+  return path;
+}
+
 }  // namespace
 
 CgroupLimits LimitsFor(uint64_t memory_bytes, uint64_t max_threads) {
@@ -108,15 +118,16 @@ Status SetUpCgroups(const std::string& root) {
 }
 
 Result<std::shared_ptr<ProcessCgroup>> ProcessCgroup::Create() {
-  static std::atomic<uint64_t> next = 0;
   std::string path;
   {
     std::lock_guard lock(g_mutex);
     if (g_user_class.empty()) return std::shared_ptr<ProcessCgroup>();
-    path = g_user_class + "/" + std::to_string(++next);
+    path = std::exchange(g_spare, {});
   }
-  // Without one the process would be in the agent's class, protected from everything.
-  if (::mkdir(path.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
+  // (A user who is root may have removed the spare one.)
+  if (path.empty() || ::access(path.c_str(), F_OK) != 0) {
+    ASSIGN_OR_RETURN(path, MakeGroup());
+  }
   return std::make_shared<ProcessCgroup>(std::move(path));
 }
 
@@ -134,9 +145,11 @@ Result<UniqueFd> ProcessCgroup::OpenProcs() const {
 
 void ProcessCgroup::Kill() const { TryWrite(path_ + "/cgroup.kill", "1"); }
 
-void RemoveEmptyCgroups() {
+void TidyCgroups() {
   std::lock_guard lock(g_mutex);
   std::erase_if(g_waiting, RemoveGroup);
+  if (g_user_class.empty() || !g_spare.empty()) return;
+  if (auto made = MakeGroup()) g_spare = std::move(*made);
 }
 
 }  // namespace wrenn::guest

@@ -26,7 +26,8 @@ Status SetUpCgroups(const std::string& root);
 // The cgroup of one process and whatever it starts.
 class ProcessCgroup {
  public:
-  // Below the users' class; null only where SetUpCgroups() was not called or failed.
+  // Below the users' class: the spare one, or a new one. Null only where SetUpCgroups() was not
+  // called or failed.
   static Result<std::shared_ptr<ProcessCgroup>> Create();
 
   explicit ProcessCgroup(std::string path) : path_(std::move(path)) {}
@@ -44,7 +45,8 @@ class ProcessCgroup {
   std::string path_;
 };
 
-// Removes the cgroups whose last process has gone since their owner was dropped.
-void RemoveEmptyCgroups();
+// Removes the cgroups whose last process has gone since their owner was dropped, and makes a spare
+// one, so that the next process need not wait for it.
+void TidyCgroups();
 
 }  // namespace wrenn::guest

@@ -28,6 +28,8 @@ constexpr Deadline::Duration kLinger{1000};
 // A program that writes in small pieces would have each of them sent on its own, since the agent
 // wakes up first. So after a read that did not find a whole chunk the next one is this much later.
 constexpr Deadline::Duration kPace{2};
+// How long after a process's end its cgroup is removed.
+constexpr int kTidyAfterMs = 5;
 // How long the begin of a character waits for its rest.
 constexpr Deadline::Duration kHold{20};
 
@@ -395,8 +397,10 @@ void Process::End() {
     input_.reset();
     cgroup = std::move(cgroup_);
   }
+  // Whoever waits for the end hears of it first.
+  ::poll(nullptr, 0, kTidyAfterMs);
   cgroup.reset();
-  RemoveEmptyCgroups();
+  TidyCgroups();
 }
 
 void Process::DiscardRest(int stop) {
