@@ -9,7 +9,7 @@ namespace wrenn::api {
 Result<std::unique_ptr<Api>> Api::Make(sandbox::Manager& manager, template_::Catalogue& catalogue,
                                        store::Store& store, Options options) {
   ASSIGN_OR_RETURN(UniqueFd stopping, MakeEventFd());
-  Services services{manager, catalogue, store, options.version, stopping.get()};
+  Services services{manager, catalogue, store, options.version, options.paths, stopping.get()};
   return std::unique_ptr<Api>(
       new Api(std::move(services), std::move(options), std::move(stopping)));
 }

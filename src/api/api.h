@@ -26,6 +26,7 @@ class Api {
   struct Options {
     std::string version;
     std::function<void(const AccessEntry&)> on_access;  // called by many threads; may be empty
+    os::Paths paths;                                    // the server's
   };
 
   // The three parts must outlive the object, and it the HTTP server that uses it.

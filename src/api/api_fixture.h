@@ -53,11 +53,11 @@ class ApiFixture : public testing::Test {
     paths.root = directory_->path();
     paths.runtime = directory_->path() + "/run";
     catalogue_ = template_::MakeCatalogue(paths, *store_);
-    auto api =
-        Api::Make(manager_, *catalogue_, *store_, {"1.2.3", [this](const AccessEntry& entry) {
-                                                     std::lock_guard lock(log_mutex_);
-                                                     log_.push_back(entry);
-                                                   }});
+    const auto log = [this](const AccessEntry& entry) {
+      std::lock_guard lock(log_mutex_);
+      log_.push_back(entry);
+    };
+    auto api = Api::Make(manager_, *catalogue_, *store_, {"1.2.3", log, paths});
     ASSERT_TRUE(api);
     api_ = std::move(*api);
     server_ = std::make_unique<wire::HttpServer>(

@@ -235,6 +235,15 @@ TEST_F(ApiTest, DrainRefusesNewRequests) {
   EXPECT_EQ(answer.ErrorCode(), "unavailable");
 }
 
+TEST_F(ApiTest, PathsOfTheHostAreForTheLogAlone) {
+  const std::string path = directory_->path() + "/sandboxes/sb-1/disk.qcow2";
+  manager_.create_error = Error{Code::kInternal, "cannot make '" + path + "'", "no space"};
+  EXPECT_EQ(Call("POST", "/v1/sandboxes", "{}").ErrorMessage(), "cannot make 'disk.qcow2'");
+  server_->Stop();
+  ASSERT_EQ(log_.size(), 1u);
+  EXPECT_EQ(log_[0].error, "cannot make '" + path + "': no space");
+}
+
 TEST_F(ApiTest, RequestsAreLoggedWithoutSecrets) {
   Call("GET", "/v1/sandboxes?token=secret");
   server_->Stop();

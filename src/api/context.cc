@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "api/errors.h"
+#include "sandbox/text.h"
 
 namespace wrenn::api {
 namespace {
@@ -76,12 +77,17 @@ Status Context::RespondJson(int status, const json::value& value) {
 }
 
 Status Context::RespondError(int status, std::string_view code, std::string_view message) {
-  return exchange.Respond(status, "application/json", FormatErrorBody(code, message) + "\n");
+  return exchange.Respond(status, "application/json",
+                          FormatErrorBody(code, ForClient(message)) + "\n");
 }
 
 Status Context::RespondFileError(const Error& error) {
   if (error.code != Code::kResourceExhausted) return Fail(error);
   return RespondError(507, kDiskFull, error.message);
+}
+
+std::string Context::ForClient(std::string_view message) const {
+  return sandbox::HidePaths(message, services.paths);
 }
 
 Error Context::FromGuest(Error error, const std::string& user) {
@@ -93,7 +99,7 @@ Error Context::FromGuest(Error error, const std::string& user) {
       }
       return Error{Code::kInternal, "the sandbox's agent refused the server", error.ToString()};
     case Code::kUnavailable: {
-      const auto record = services.manager.Get(tenant, sandbox_id());
+      const auto record = services.manager.GetAfterLoss(tenant, sandbox_id());
       if (!record) return record.error();
       if (record->state == store::SandboxState::kRunning) return error;
       return Error{

@@ -19,6 +19,7 @@ struct Services {
   template_::Catalogue& catalogue;
   store::Store& store;
   std::string version;
+  os::Paths paths;    // of the server, that clients are not told of
   int stopping = -1;  // readable from the moment on that streams must end
 };
 
@@ -56,6 +57,9 @@ class Context {
   Status RespondError(int status, std::string_view code, std::string_view message);
   // The same for a file operation, where want of resources means the guest's disk: 507.
   Status RespondFileError(const Error& error);
+
+  // A message as clients may read it.
+  std::string ForClient(std::string_view message) const;
 
   // An error of the agent as the client shall see it. `user`: the user that the client asked for.
   // What went wrong between host and guest becomes 409 with the reason when the sandbox has ended.

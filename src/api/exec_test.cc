@@ -143,6 +143,14 @@ TEST_F(ExecTest, AnAgentThatCannotBeReachedIs503) {
   EXPECT_EQ(answer.status, 503) << answer.body;
 }
 
+TEST_F(ExecTest, AMachineThatHasJustEndedIs409WithItsReason) {
+  ASSERT_TRUE(agent_->Kill(Soon()));
+  manager_.end_reason = "VMM killed by signal 9";
+  const Answer answer = Exec({{"cmd", "true"}});
+  EXPECT_EQ(answer.status, 409) << answer.body;
+  EXPECT_NE(answer.ErrorMessage().find("signal 9"), std::string::npos) << answer.body;
+}
+
 TEST_F(ExecTest, ASandboxThatEndsMeanwhileIs409WithItsReason) {
   std::thread ender([this] {
     const Deadline limit = Soon();

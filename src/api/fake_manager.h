@@ -14,11 +14,15 @@ class FakeManager final : public sandbox::Manager {
   // Where an agent listens on loopback; 0: nowhere.
   uint16_t agent_port = 0;
   std::string agent_token;
+  // What Create() fails with, and what a lost agent's sandbox has ended with.
+  std::optional<Error> create_error;
+  std::string end_reason;
 
   Status Recover() override { return {}; }
 
   Result<store::SandboxRecord> Create(const std::string& tenant,
                                       sandbox::CreateRequest request) override {
+    if (create_error) return Fail(*create_error);
     if (request.template_name != "minimal") {
       return Fail(Code::kNotFound, "no template '{}'", request.template_name);
     }
@@ -54,6 +58,15 @@ class FakeManager final : public sandbox::Manager {
       return Fail(Code::kNotFound, "no sandbox '{}'", id);
     }
     return found->second;
+  }
+
+  Result<store::SandboxRecord> GetAfterLoss(const std::string& tenant,
+                                            const std::string& id) override {
+    ASSIGN_OR_RETURN(store::SandboxRecord record, Get(tenant, id));
+    if (end_reason.empty()) return record;
+    record.state = store::SandboxState::kError;
+    record.reason = end_reason;
+    return record;
   }
 
   Result<std::vector<store::SandboxRecord>> List(const std::string& tenant) override {

@@ -35,10 +35,11 @@ bool SaysEnded(const Error& error) {
 
 }  // namespace
 
-Status SendError(WebSocket& socket, const Error& error) {
+Status SendError(const Context& context, WebSocket& socket, const Error& error) {
   const ErrorAnswer answer = AnswerFor(error);
-  const json::object message{
-      {"type", "error"}, {"code", answer.code}, {"data", PrintableMessage(answer.message)}};
+  const json::object message{{"type", "error"},
+                             {"code", answer.code},
+                             {"data", PrintableMessage(context.ForClient(answer.message))}};
   return socket.SendText(json::serialize(message), Deadline::Never());
 }
 
@@ -111,8 +112,8 @@ ProcessSession::Ending ProcessSession::CopyEvents() {
     if (!event || !*event) {
       const Error error =
           event ? Error{Code::kUnavailable, "the output ended early", {}} : event.error();
-      return SendError(socket_, context_.FromGuest(error)) ? Ending::kGuestLost
-                                                           : Ending::kClientGone;
+      return SendError(context_, socket_, context_.FromGuest(error)) ? Ending::kGuestLost
+                                                                     : Ending::kClientGone;
     }
     lease_.Touch();
     if (!SendEvent(**event)) return Ending::kClientGone;
@@ -159,7 +160,7 @@ void ProcessSession::TakeMessages() {
     if (!message || message->type == WebSocketMessage::Type::kClose) return;
     lease_.Touch();
     const auto handled = format_.HandleMessage(*this, *message);
-    if (!handled && !SendError(socket_, context_.FromGuest(handled.error()))) return;
+    if (!handled && !SendError(context_, socket_, context_.FromGuest(handled.error()))) return;
   }
 }
 

@@ -82,6 +82,6 @@ class ProcessSession {
 };
 
 // {"type":"error","code":...,"data":message}
-Status SendError(WebSocket& socket, const Error& error);
+Status SendError(const Context& context, WebSocket& socket, const Error& error);
 
 }  // namespace wrenn::api

@@ -39,9 +39,9 @@ Result<json::object> ReceiveFirst(WebSocket& socket) {
 }
 
 // Tells the client why nothing follows, and closes. Returns the error, for the log.
-Status Refuse(WebSocket& socket, Error error) {
+Status Refuse(const Context& context, WebSocket& socket, Error error) {
   const Deadline deadline = Deadline::After(kCloseLimit);
-  if (SendError(socket, error) && socket.SendClose(kClosePolicy, "", deadline)) {
+  if (SendError(context, socket, error) && socket.SendClose(kClosePolicy, "", deadline)) {
     // Read until the client's close, so that what was sent is not lost in a reset.
     for (;;) {
       const auto message = socket.Receive(deadline);
@@ -62,12 +62,12 @@ Status ServeProcess(Context& context, BeginProcess begin, ProcessSession::Format
   ASSIGN_OR_RETURN(const auto socket, WebSocket::Accept(stream, context.exchange.request(),
                                                         context.exchange.WriteDeadline()));
   const auto first = ReceiveFirst(*socket);
-  if (!first) return Refuse(*socket, first.error());
+  if (!first) return Refuse(context, *socket, first.error());
   Deadline limit = Deadline::Never();
   auto started = begin(context, *lease, *first, limit);
-  if (!started) return Refuse(*socket, std::move(started.error()));
+  if (!started) return Refuse(context, *socket, std::move(started.error()));
   auto session = ProcessSession::Make(context, *socket, *lease, std::move(*started), limit, format);
-  if (!session) return Refuse(*socket, std::move(session.error()));
+  if (!session) return Refuse(context, *socket, std::move(session.error()));
   (*session)->Run(stream);
   return {};
 }

@@ -68,7 +68,9 @@ json::object EventView(const store::EventRecord& event) {
   // Errors in full and a machine's last words may hold paths of the host: they are in the log, and
   // the message says what a client may know.
   json::object details = event.details;
-  for (const char* key : {"error", "release_error", "undo_error", "console"}) details.erase(key);
+  for (const char* key : {"error", "first_error", "release_error", "undo_error", "console"}) {
+    details.erase(key);
+  }
   return {{"sequence", event.sequence}, {"time", FormatTime(event.time)},
           {"kind", event.kind},         {"phase", event.phase},
           {"message", event.message},   {"details", std::move(details)}};

@@ -10,6 +10,9 @@
 
 namespace wrenn::sandbox {
 
+// How long after its channel has broken a machine's end may be noticed.
+inline constexpr std::chrono::milliseconds kExitLag{2'000};
+
 // Thread-safe.
 class ExitSignal {
  public:

@@ -86,6 +86,12 @@ class ManagerImpl final : public Manager {
     return sandbox->record();
   }
 
+  Result<store::SandboxRecord> GetAfterLoss(const std::string& tenant,
+                                            const std::string& id) override {
+    ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    return sandbox->RecordAfterLoss();
+  }
+
   Result<std::vector<store::SandboxRecord>> List(const std::string& tenant) override {
     ASSIGN_OR_RETURN(auto records, services_.store.ListSandboxes(tenant));
     // What lives is known better here.

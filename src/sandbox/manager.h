@@ -79,6 +79,12 @@ class Manager {
   // kResourceExhausted: a limit of this host.
   virtual Result<store::SandboxRecord> Create(const std::string& tenant, CreateRequest request) = 0;
   virtual Result<store::SandboxRecord> Get(const std::string& tenant, const std::string& id) = 0;
+  // The same when its agent could not be reached: waits a moment for its machine's end, since a
+  // broken stream is often the first that is seen of that.
+  virtual Result<store::SandboxRecord> GetAfterLoss(const std::string& tenant,
+                                                    const std::string& id) {
+    return Get(tenant, id);
+  }
   virtual Result<std::vector<store::SandboxRecord>> List(const std::string& tenant) = 0;
 
   // Ends it in order (the guest shuts down; killed after a while) and keeps its record and console

@@ -294,25 +294,6 @@ TEST_F(ManagerTest, DestroyDoesNotWaitForAStop) {
   ExpectNothingLeft();
 }
 
-TEST_F(ManagerTest, AnEndByItselfIsRecordedWithItsReason) {
-  const std::string crashed = Create();
-  engine_->Find(crashed)->End({"VMM killed by signal 11", false});
-  ASSERT_TRUE(WaitForState(crashed, SandboxState::kError));
-  EXPECT_EQ(Stored(crashed).reason, "VMM killed by signal 11");
-  EXPECT_TRUE(Stored(crashed).ended_at);
-  const auto events = manager_->Events(kTenant, crashed);
-  EXPECT_EQ(events->back().kind, "exit");
-  EXPECT_EQ(events->back().details.at("console").as_string(), "hello from ? the guest\n");
-
-  const std::string clean = Create();
-  engine_->Find(clean)->End({"guest shut down", true});
-  ASSERT_TRUE(WaitForState(clean, SandboxState::kStopped));
-  EXPECT_EQ(Stored(clean).reason, "guest shut down");
-  EXPECT_TRUE(WaitFor([&] { return manager_->totals().sandboxes == 0; }));
-  EXPECT_TRUE(RuntimeFolders().empty());
-  EXPECT_EQ(Folders().size(), 2u);
-}
-
 TEST_F(ManagerTest, ALeaseGivesTheAgentAndOutlivesTheSandboxHarmlessly) {
   const std::string id = Create();
   auto lease = manager_->Use(kTenant, id);

@@ -174,5 +174,18 @@ TEST(TextTest, AnythingBecomesPlainUtf8) {
   EXPECT_TRUE(IsUtf8(CleanTail("\xc3\xbc\xff\xfe\x80", 100)));
 }
 
+TEST(TextTest, PathsOfTheHostAreCutToTheirLastName) {
+  const os::Paths paths{"/srv/my wrenn", "/run/wrenn"};
+  EXPECT_EQ(HidePaths("cannot make '/srv/my wrenn/sandboxes/sb-1/disk-a.qcow2': no space", paths),
+            "cannot make 'disk-a.qcow2': no space");
+  EXPECT_EQ(HidePaths("/run/wrenn/sb/1/qmp: gone; /run/wrenn/sb/1/agent.0, /run/wrenn", paths),
+            "qmp: gone; agent.0, wrenn");
+  // A guest's files are its user's own.
+  for (const char* text : {"", "no '/run/wrennish'", "no '/mnt/run/wrenn/x'", "no '/home/user'"}) {
+    EXPECT_EQ(HidePaths(text, paths), text);
+  }
+  EXPECT_EQ(HidePaths("cannot open '/x/y'", {"/", ""}), "cannot open '/x/y'");
+}
+
 }  // namespace
 }  // namespace wrenn::sandbox

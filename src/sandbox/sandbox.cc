@@ -1,6 +1,7 @@
 #include "sandbox/sandbox.h"
 
 #include "sandbox/state.h"
+#include "sandbox/text.h"
 
 namespace wrenn::sandbox {
 
@@ -72,6 +73,16 @@ SandboxState Sandbox::state() const {
   return record_.state;
 }
 
+store::SandboxRecord Sandbox::RecordAfterLoss() const {
+  const auto exit = state() == SandboxState::kRunning ? WaitForExit() : std::nullopt;
+  store::SandboxRecord expected = record();
+  if (exit && expected.state == SandboxState::kRunning) {
+    expected.state = exit->clean ? SandboxState::kStopped : SandboxState::kError;
+    expected.reason = HidePaths(CleanTail(exit->reason), services_.config.paths);
+  }
+  return expected;
+}
+
 bool Sandbox::IsLive() const {
   std::lock_guard lock(mutex_);
   return !removed_ && (!store::IsEnded(record_.state) || machine_ || orphan_ || unsaved_);
@@ -105,7 +116,13 @@ bool Sandbox::HoldsMachine() const {
 
 Status Sandbox::CheckRunning() const {
   if (removed_) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
-  if (record_.state == SandboxState::kRunning && !closing_) return {};
+  if (record_.state == SandboxState::kRunning) {
+    // Its record says so as soon as the executor comes to it.
+    if (const auto exit = exit_ ? exit_->Get() : std::nullopt) {
+      return Fail(Code::kAborted, "sandbox '{}' has just ended: {}", id_, CleanTail(exit->reason));
+    }
+    if (!closing_) return {};
+  }
   if (record_.state == SandboxState::kPaused) {
     return Fail(Code::kAborted, "sandbox '{}' is paused: 'wrenn resume {}' lets it go on", id_,
                 id_);
@@ -175,7 +192,7 @@ store::EventRecord Sandbox::MakeEvent(const Change& change) const {
   event.time = std::chrono::system_clock::now();
   event.kind = change.kind;
   event.phase = change.phase;
-  event.message = change.reason;
+  event.message = HidePaths(change.reason, services_.config.paths);
   event.details = change.details;
   return event;
 }
@@ -184,7 +201,7 @@ Status Sandbox::RecordIntent(const Change& change, bool ending) {
   store::SandboxRecord next = record();
   RETURN_IF_ERROR(CheckTransition(id_, next.state, change.state));
   next.state = change.state;
-  next.reason = change.reason;
+  next.reason = HidePaths(change.reason, services_.config.paths);
   const store::EventRecord event = MakeEvent(change);
   Status stored = services_.store.UpdateSandbox(next, &event);
   // To end a sandbox is what frees space; recovery finds the machine gone if it comes to that.
@@ -200,7 +217,7 @@ Status Sandbox::RecordFact(const Change& change) {
       next.state == change.state ? Status() : CheckTransition(id_, next.state, change.state);
   if (!allowed) services_.Tell(Severity::kError, id_, allowed.error().ToString());
   next.state = change.state;
-  next.reason = change.reason;
+  next.reason = HidePaths(change.reason, services_.config.paths);
   if (store::IsEnded(next.state) && !next.ended_at) {
     next.ended_at = std::chrono::system_clock::now();
   }

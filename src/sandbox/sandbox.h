@@ -34,6 +34,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Executor& executor() { return *executor_; }
 
   store::SandboxRecord record() const;
+  // The record of one whose agent could not be reached: waits a moment for its machine's end, and
+  // says that as the record soon will.
+  store::SandboxRecord RecordAfterLoss() const;
   // Whether there is more to it than its record and its logs.
   bool IsLive() const;
 

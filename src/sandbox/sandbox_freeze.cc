@@ -151,7 +151,6 @@ Status Sandbox::AddDigests(const snapshot::Draft& draft, snapshot::Manifest& man
 
 // How its machine ended, if it did: a broken connection is often the first that is seen of that.
 std::optional<vmm::MachineExit> Sandbox::WaitForExit() const {
-  constexpr std::chrono::seconds kExitLag{2};
   std::shared_ptr<ExitSignal> exit;
   {
     std::lock_guard lock(mutex_);

@@ -12,9 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 using store::SandboxState;
 
-// How long after its channel has broken a machine's end may be noticed.
-constexpr milliseconds kExitLag{2'000};
-
 wire::InitRequest MakeInitRequest(const store::SandboxRecord& record) {
   wire::InitRequest request;
   request.access_token = record.agent_token;

@@ -142,8 +142,8 @@ Status Run(const ServerConfig& config, const RunOptions& options) {
   ASSIGN_OR_RETURN(const auto manager, MakeManager(config, *store, *catalogue, *engine));
   RETURN_IF_ERROR(manager->Recover());
 
-  ASSIGN_OR_RETURN(const auto api,
-                   api::Api::Make(*manager, *catalogue, *store, {options.version, LogAccess}));
+  ASSIGN_OR_RETURN(const auto api, api::Api::Make(*manager, *catalogue, *store,
+                                                  {options.version, LogAccess, config.paths}));
   wire::HttpServer http([&api](wire::Exchange& exchange) { api->Handle(exchange); },
                         api::Api::HttpOptions());
   http.Listen(std::move(listener));
