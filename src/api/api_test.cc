@@ -144,7 +144,9 @@ TEST_F(ApiTest, SandboxesAreMadeListedAndRemoved) {
   const std::string path = "/v1/sandboxes/" + std::string(sandbox.at("id").as_string());
   EXPECT_EQ(made.fields.Get("location"), path);
   EXPECT_EQ(Call("GET", path).Json().at("id"), sandbox.at("id"));
+  EXPECT_EQ(Call("GET", path).Json().at("disk_used_bytes"), 4096);
   EXPECT_EQ(Call("GET", "/v1/sandboxes").Json().as_array().size(), 1u);
+  EXPECT_EQ(Call("GET", "/v1/sandboxes").Json().at(0).at("disk_used_bytes"), 4096);
   EXPECT_EQ(Call("POST", path + "/ping", R"({"timeout_sec":9})").Json().at("timeout_sec"), 9);
   EXPECT_EQ(Call("GET", path + "/logs?limit=6").body, "a line");
   EXPECT_EQ(Call("GET", path + "/events").Json().at(0).at("kind"), "create");

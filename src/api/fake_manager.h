@@ -78,6 +78,10 @@ class FakeManager final : public sandbox::Manager {
     return list;
   }
 
+  std::optional<uint64_t> DiskUsedBytes(const store::SandboxRecord& record) const override {
+    return store::IsEnded(record.state) ? std::nullopt : std::optional<uint64_t>(4096);
+  }
+
   Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
                                     const std::string& reason) override {
     RETURN_IF_ERROR(Get(tenant, id).map([](const auto&) {}));

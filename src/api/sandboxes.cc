@@ -50,13 +50,17 @@ Status CreateSandbox(Context& context) {
 
 Status ListSandboxes(Context& context) {
   ASSIGN_OR_RETURN(const auto records, context.services.manager.List(context.tenant));
-  return context.RespondJson(200, ListView(records, SandboxView));
+  const auto view = [&](const store::SandboxRecord& record) {
+    return SandboxDetailsView(record, context.services.manager.DiskUsedBytes(record));
+  };
+  return context.RespondJson(200, ListView(records, view));
 }
 
 Status GetSandbox(Context& context) {
   ASSIGN_OR_RETURN(const store::SandboxRecord record,
                    context.services.manager.Get(context.tenant, context.sandbox_id()));
-  return context.RespondJson(200, SandboxView(record));
+  return context.RespondJson(
+      200, SandboxDetailsView(record, context.services.manager.DiskUsedBytes(record)));
 }
 
 Status DeleteSandbox(Context& context) {

@@ -64,6 +64,13 @@ json::object SandboxView(const store::SandboxRecord& record) {
   return object;
 }
 
+json::object SandboxDetailsView(const store::SandboxRecord& record,
+                                const std::optional<uint64_t>& disk_used) {
+  json::object object = SandboxView(record);
+  if (disk_used) object["disk_used_bytes"] = *disk_used;
+  return object;
+}
+
 json::object EventView(const store::EventRecord& event) {
   // Errors in full and a machine's last words may hold paths of the host: they are in the log, and
   // the message says what a client may know.

@@ -11,6 +11,9 @@ namespace wrenn::api {
 
 // Without environment variables and tokens, which may be secrets.
 json::object SandboxView(const store::SandboxRecord& record);
+// The same with what is looked up for it alone.
+json::object SandboxDetailsView(const store::SandboxRecord& record,
+                                const std::optional<uint64_t>& disk_used);
 json::object EventView(const store::EventRecord& event);
 json::object TemplateView(const store::TemplateRecord& record);
 // Of the manifest all but the secret.

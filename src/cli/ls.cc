@@ -28,15 +28,21 @@ std::string IdleCell(const SandboxView& sandbox, std::chrono::system_clock::time
   return FormatAge(sandbox.last_active_at, now) + "/" + limit;
 }
 
+// "12.0 MiB/1.0 GiB": what its disk takes, and how large it is.
+std::string DiskCell(const SandboxView& sandbox) {
+  const auto used = sandbox.disk_used_bytes;
+  return (used ? FormatBytes(static_cast<uint64_t>(*used)) : "-") + "/" +
+         FormatBytes(static_cast<uint64_t>(sandbox.disk_mb) << 20);
+}
+
 std::string FormatSandboxes(const std::vector<SandboxView>& sandboxes) {
   const auto now = std::chrono::system_clock::now();
-  Table table({"ID", "STATE", "TEMPLATE", "ENGINE", "VCPUS", "MEMORY", "DISK", "AGE",
+  Table table({"ID", "STATE", "TEMPLATE", "ENGINE", "VCPUS", "MEMORY", "USED/DISK", "AGE",
                "IDLE/TIMEOUT", "REASON"});
   for (const SandboxView& sandbox : sandboxes) {
     table.Add({sandbox.id, sandbox.status, sandbox.template_name, sandbox.engine,
                std::to_string(sandbox.vcpus),
-               FormatBytes(static_cast<uint64_t>(sandbox.memory_mb) << 20),
-               FormatBytes(static_cast<uint64_t>(sandbox.disk_mb) << 20),
+               FormatBytes(static_cast<uint64_t>(sandbox.memory_mb) << 20), DiskCell(sandbox),
                FormatAge(sandbox.created_at, now), IdleCell(sandbox, now), sandbox.reason});
   }
   return table.Format();
@@ -67,8 +73,8 @@ void AddLs(CLI::App& app, Invocation& invocation) {
   command->add_flag("-q,--quiet", options->quiet, "Ids alone, one a line");
   command->add_flag("--json", options->json, "Print all that is known as JSON");
   command->footer(
-      "MEMORY and DISK are what a sandbox may take, not what it takes now: see 'wrenn ps' and the "
-      "API's metrics.\n\n"
+      "MEMORY and DISK are what a sandbox may take, USED what of the host's disk its removal gives "
+      "back.\n\n"
       "Examples:\n"
       "  wrenn ls --all\n"
       "  wrenn ls -q | xargs -r wrenn stop");

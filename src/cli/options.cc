@@ -28,6 +28,8 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
                  "Then pause it, or stop it (default: " + on_timeout_default + ")")
       ->check(CLI::IsMember({"pause", "stop"}))
       ->type_name("WHAT");
+  app.add_flag("--auto-resume", options.auto_resume,
+               "While it is paused, let a command, copy or terminal bring it back");
   app.add_flag("--egress", options.egress,
                "Let it reach the internet; by default it has no network");
   app.add_option("-e,--env", options.envs,
@@ -65,6 +67,7 @@ Result<json::object> CreateRequest(const SandboxOptions& options) {
   if (options.memory_mb) request["memory_mb"] = options.memory_mb;
   if (options.disk_mb) request["disk_mb"] = options.disk_mb;
   if (!options.on_timeout.empty()) request["on_timeout"] = options.on_timeout;
+  if (options.auto_resume) request["auto_resume"] = true;
   if (options.egress) request["egress"] = true;
   ASSIGN_OR_RETURN(json::object envs, ReadPairs(options.envs, "--env", true));
   if (!envs.empty()) request["envs"] = std::move(envs);

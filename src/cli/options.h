@@ -21,6 +21,7 @@ struct SandboxOptions {
   int disk_mb = 0;
   int64_t timeout_sec = 300;
   std::string on_timeout;  // empty: the server's default
+  bool auto_resume = false;
   bool egress = false;
   std::vector<std::string> envs;
   std::vector<std::string> labels;

@@ -35,6 +35,7 @@ Result<SandboxView> DecodeSandbox(const json::value& value) {
   view.vcpus = reader.Int("vcpus", 0, 0, kAny);
   view.memory_mb = reader.Int("memory_mb", 0, 0, kAny);
   view.disk_mb = reader.Int("disk_mb", 0, 0, kAny);
+  view.disk_used_bytes = reader.OptionalInt("disk_used_bytes", 0, kAny);
   view.timeout_sec = reader.Int("timeout_sec", 0, 0, kAny);
   view.created_at = reader.String("created_at");
   view.last_active_at = reader.String("last_active_at");

@@ -1,6 +1,7 @@
 // Sandboxes as the API shows them, and how a user names one.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct SandboxView {
   int64_t vcpus = 0;
   int64_t memory_mb = 0;
   int64_t disk_mb = 0;
+  std::optional<int64_t> disk_used_bytes;  // only where the server says it
   int64_t timeout_sec = 0;
   std::string created_at;
   std::string last_active_at;

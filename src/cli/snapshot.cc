@@ -190,12 +190,13 @@ void AddSnapshot(CLI::App& app, Invocation& invocation) {
 
   auto* remove = group->add_subcommand("rm", "Remove snapshots");
   remove->add_option("NAME", options->names, "The snapshots")->required();
+  remove->add_flag("--json", options->json, "Print those that are gone as JSON");
   remove->footer(
       "Sandboxes that were made of one keep what they need of it.\n\n"
       "Examples:\n"
       "  wrenn snapshot rm warm");
   remove->callback([&invocation, options] {
-    invocation.run = [options] { return RemoveTemplates(options->names); };
+    invocation.run = [options] { return RemoveTemplates(options->names, options->json); };
   });
 
   AddSnapshotTransfer(*group, invocation);

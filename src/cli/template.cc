@@ -122,8 +122,9 @@ void AddTemplate(CLI::App& app, Invocation& invocation) {
 
   auto* remove = group->add_subcommand("rm", "Remove templates that no sandbox uses");
   remove->add_option("NAME", options->names, "The templates")->required();
+  remove->add_flag("--json", options->json, "Print those that are gone as JSON");
   remove->callback([&invocation, options] {
-    invocation.run = [options] { return RemoveTemplates(options->names); };
+    invocation.run = [options] { return RemoveTemplates(options->names, options->json); };
   });
 }
 

@@ -59,10 +59,11 @@ void PrintTemplates(const json::array& templates, bool as_json, std::string_view
   if (templates.empty() && IsTerminal(STDERR_FILENO)) PrintNote(none);
 }
 
-Result<int> RemoveTemplates(const std::vector<std::string>& names) {
+Result<int> RemoveTemplates(const std::vector<std::string>& names, bool as_json) {
   ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
   const bool by_server = AskServer(api);
   int code = kSuccess;
+  json::array gone;
   for (const std::string& name : names) {
     const auto remove = [&]() -> Status {
       if (by_server) {
@@ -76,10 +77,13 @@ Result<int> RemoveTemplates(const std::vector<std::string>& names) {
     if (const Status removed = remove(); !removed) {
       PrintError(removed.error());
       code = kFailure;
+    } else if (as_json) {
+      gone.push_back(json::object{{"name", name}});
     } else {
       fmt::print("{}\n", name);
     }
   }
+  if (as_json) PrintJson(gone);
   return code;
 }
 

@@ -16,7 +16,8 @@ Result<json::array> ListTemplates(std::string_view type);
 // As a table, or as JSON; `none` is said on a terminal when there are none.
 void PrintTemplates(const json::array& templates, bool as_json, std::string_view none);
 
-// Removes them in the same place, and prints the name of each, or the error. The exit code.
-Result<int> RemoveTemplates(const std::vector<std::string>& names);
+// Removes them in the same place, and prints the name of each, or the error; as JSON the list of
+// those that are gone. The exit code.
+Result<int> RemoveTemplates(const std::vector<std::string>& names, bool as_json);
 
 }  // namespace wrenn::cli

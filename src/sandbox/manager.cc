@@ -5,6 +5,7 @@
 #include "base/revert.h"
 #include "os/files.h"
 #include "sandbox/directory.h"
+#include "sandbox/disk_use.h"
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
@@ -99,6 +100,10 @@ class ManagerImpl final : public Manager {
       if (const auto live = directory_.FindLive(record.id)) record = live->record();
     }
     return records;
+  }
+
+  std::optional<uint64_t> DiskUsedBytes(const store::SandboxRecord& record) const override {
+    return sandbox::DiskUsedBytes(config_.paths, record);
   }
 
   Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,

@@ -86,6 +86,11 @@ class Manager {
     return Get(tenant, id);
   }
   virtual Result<std::vector<store::SandboxRecord>> List(const std::string& tenant) = 0;
+  // Of a sandbox that Get() or List() has found: bytes of the host's disk that its removal gives
+  // back; nothing when it has ended.
+  virtual std::optional<uint64_t> DiskUsedBytes(const store::SandboxRecord&) const {
+    return std::nullopt;
+  }
 
   // Ends it in order (the guest shuts down; killed after a while) and keeps its record and console
   // for some time (ManagerConfig::ended_retention). Harmless when it has ended already.

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -25,6 +26,47 @@ class Commands(SharedSandboxTest):
         self.assertIn("running", table)
         self.assertEqual([s["id"] for s in json.loads(self.wrenn("ls", "--json").stdout)
                           if s["id"] == self.id], [self.id])
+
+    def test_ls_shows_what_the_disk_takes(self):
+        def used():
+            return next(s["disk_used_bytes"] for s in json.loads(self.wrenn("ls", "--json").stdout)
+                        if s["id"] == self.id)
+        before = used()
+        self.wrenn("exec", self.id, "--", "sh", "-c", "head -c 20000000 /dev/urandom > /tmp/more; sync")
+        self.assertGreaterEqual(used() - before, 20_000_000)
+        self.assertLess(used() - before, 60_000_000)
+        self.assertRegex(self.wrenn("ls").stdout, r"[0-9.]+ MiB/2\.0 GiB")
+
+    def test_auto_resume(self):
+        for flags, code in (((), 125), (("--auto-resume",), 0)):
+            made = self.wrenn("create", "--template", "minimal", *flags).stdout.strip()
+            try:
+                self.wrenn("pause", made)
+                done = self.wrenn("exec", made, "--", "echo", "hi", check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+            finally:
+                self.wrenn("rm", made)
+
+    def test_snapshot_rm_as_json(self):
+        name = unique()
+        self.wrenn("snapshot", "create", self.id, "--name", name)
+        done = self.wrenn("snapshot", "rm", name, "no-such", "--json", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(json.loads(done.stdout), [{"name": name}])
+        self.assertIn("no-such", done.stderr)
+
+    def test_a_machine_that_was_killed(self):
+        made = self.wrenn("create", "--template", "minimal").stdout.strip()
+        try:
+            pid, = (pid for pid, words in self.server.machines().items() if made in words)
+            os.kill(int(pid), signal.SIGKILL)
+            # Whoever asks first, nobody is told of sockets or that it runs.
+            done = self.wrenn("exec", made, "--", "true", check=False)
+            self.assertEqual(done.returncode, 125)
+            self.assertIn("signal 9", done.stderr)
+            self.assertNotIn("/", done.stderr.replace("'wrenn", ""))
+        finally:
+            self.wrenn("rm", made)
 
     def test_id_may_be_shortened(self):
         self.assertEqual(self.wrenn("exec", self.id[:12], "--", "echo", "hi").stdout, "hi\n")
