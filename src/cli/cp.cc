@@ -1,6 +1,5 @@
 // wrenn cp: files and folders to and from a sandbox.
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,10 +10,10 @@
 
 #include "cli/commands.h"
 #include "cli/copy_path.h"
+#include "cli/interruptible.h"
 #include "cli/invocation.h"
 #include "cli/local_file.h"
 #include "cli/sandbox_view.h"
-#include "cli/signals.h"
 #include "cli/tar_unpack.h"
 #include "cli/transfer.h"
 #include "os/files.h"
@@ -23,9 +22,6 @@ namespace wrenn::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What an interrupted copy may take to end in order.
-constexpr std::chrono::milliseconds kInterruptLimit{10'000};
 
 struct Options {
   std::string source;
@@ -139,6 +135,16 @@ Status CopyDown(const Copy& copy, const std::string& source, const CopyPath& tar
   return file.Commit();
 }
 
+Result<int> CopyOver(const Api& api, const Options& options, const CopyPath& source,
+                     const CopyPath& target) {
+  Copy copy{api, {}, options.user};
+  ASSIGN_OR_RETURN(copy.sandbox,
+                   ResolveId(api, source.is_local() ? target.sandbox : source.sandbox));
+  RETURN_IF_ERROR(source.is_local() ? CopyUp(copy, source, target.path)
+                                    : CopyDown(copy, source.path, target));
+  return kSuccess;
+}
+
 Result<int> Cp(const Options& options) {
   ASSIGN_OR_RETURN(const CopyPath source, ParseCopyPath(options.source));
   ASSIGN_OR_RETURN(const CopyPath target, ParseCopyPath(options.target));
@@ -147,28 +153,7 @@ Result<int> Cp(const Options& options) {
                 source.is_local() ? "neither is in a sandbox: one must be ID:PATH"
                                   : "both are in sandboxes: copy through a local file or a pipe");
   }
-  ASSIGN_OR_RETURN(Api api, Api::FromEnvironment());
-  Copy copy{api, {}, options.user};
-  ASSIGN_OR_RETURN(copy.sandbox,
-                   ResolveId(api, source.is_local() ? target.sandbox : source.sandbox));
-  const auto interrupter = std::make_shared<Interrupter>();
-  api.set_interrupter(interrupter);
-  ASSIGN_OR_RETURN(SignalSource signals, SignalSource::Take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
-  ASSIGN_OR_RETURN(UniqueFd stop, MakeEventFd());
-  const int stop_fd = stop.get();
-  SignalWatch watch(signals, std::move(stop), [&] {
-    interrupter->Interrupt();
-    // The copy ends in order and removes what is half-made, unless it waits for our own stdin or
-    // stdout, or the user for nothing more.
-    pollfd entries[2] = {{stop_fd, POLLIN, 0}, {signals.fd(), POLLIN, 0}};
-    const int ready = ::poll(entries, 2, static_cast<int>(kInterruptLimit.count()));
-    if (ready <= 0 || !entries[0].revents) ::_exit(kSignalBase + SIGINT);
-  });
-  const Status done =
-      source.is_local() ? CopyUp(copy, source, target.path) : CopyDown(copy, source.path, target);
-  if (const int signal = watch.Finish(); signal != 0 && !done) return kSignalBase + signal;
-  if (!done) return Fail(done.error());
-  return kSuccess;
+  return Interruptible([&](const Api& api) { return CopyOver(api, options, source, target); });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "cli/snapshot_transfer.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,35 +10,26 @@
 
 #include "base/encoding.h"
 #include "base/io.h"
-#include "cli/api.h"
+#include "cli/body_copy.h"
+#include "cli/interruptible.h"
 #include "cli/invocation.h"
 #include "cli/local_file.h"
 #include "cli/output.h"
-#include "cli/signals.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
-#include "cli/transfer.h"
 
 namespace wrenn::cli {
 namespace {
 
-constexpr size_t kBufferSize = 256 << 10;
-// For one step of a transfer: a side that takes or gives nothing for so long is gone.
-constexpr std::chrono::seconds kStepLimit{120};
 // For what the server does before it sends and after it has got all: it reads and compares every
 // byte.
 constexpr std::chrono::minutes kCheckLimit{60};
-// What an interrupted transfer may take to end in order.
-constexpr std::chrono::milliseconds kInterruptLimit{10'000};
-
 struct Options {
   std::string name;
   std::string file;
   bool overwrite = false;
   bool json = false;
 };
-
-Deadline StepDeadline() { return Deadline::After(kStepLimit); }
 
 bool IsStream(const std::string& file) { return file == "-"; }
 
@@ -50,19 +40,14 @@ Result<uint64_t> Download(const Api& api, const std::string& name,
   const std::string target = fmt::format("/v1/snapshots/{}/export", PercentEncode(name));
   RETURN_IF_ERROR(http->Send(api.MakeHead("GET", target), {}, Deadline::After(kCheckLimit)));
   if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
-  TransferProgress progress("exporting " + name, std::nullopt);
-  std::string buffer(kBufferSize, '\0');
-  for (uint64_t total = 0;;) {
-    auto got = http->body().Read(buffer, StepDeadline());
-    if (!got) {
-      return Fail(Error{got.error().code, "the server broke the export off: its log says why",
-                        got.error().ToString()});
-    }
-    if (*got == 0) return total;
-    total += *got;
-    RETURN_IF_ERROR(sink(std::string_view(buffer).substr(0, *got)));
-    progress.Add(*got);
-  }
+  Status written;
+  const auto bytes = ReceiveBody(*http, "exporting " + name, [&](std::string_view data) {
+    written = sink(data);
+    return written;
+  });
+  if (bytes || !written) return bytes;
+  return Fail(Error{bytes.error().code, "the server broke the export off: its log says why",
+                    bytes.error().ToString()});
 }
 
 Result<int> Export(const Api& api, const Options& options) {
@@ -91,42 +76,6 @@ Result<int> Export(const Api& api, const Options& options) {
   return kSuccess;
 }
 
-// Sends all of a descriptor as the body of a request; the server's answer.
-Result<json::value> Upload(const Api& api, const std::string& target, int from,
-                           std::optional<uint64_t> length, const std::string& what) {
-  ASSIGN_OR_RETURN(const auto http, api.Connect());
-  wire::RequestHead head = api.MakeHead("POST", target);
-  head.fields.Add("Content-Type", "application/octet-stream");
-  ASSIGN_OR_RETURN(wire::BodyWriter writer,
-                   http->StartRequest(std::move(head), length, StepDeadline()));
-  auto progress = std::make_unique<TransferProgress>(what, length);
-  std::string buffer(kBufferSize, '\0');
-  uint64_t left = length.value_or(UINT64_MAX);
-  Status sent;
-  while (left > 0 && sent) {
-    const size_t want = std::min<uint64_t>(buffer.size(), left);
-    ASSIGN_OR_RETURN(const size_t got,
-                     ReadSome(from, std::span(buffer).first(want), Deadline::Never()));
-    if (got == 0 && length) {
-      return Fail(Code::kAborted, "the file became shorter while it was sent");
-    }
-    if (got == 0) break;
-    sent = writer.Write(std::string_view(buffer).substr(0, got), StepDeadline());
-    left -= got;
-    progress->Add(got);
-  }
-  if (sent) sent = writer.Finish(StepDeadline());
-  progress.reset();
-  // A server that refuses answers before it has read all: the answer says more than the broken
-  // pipe.
-  const Status answered = http->ReadHead(Deadline::After(kCheckLimit));
-  if (!answered) return Fail(sent ? answered.error() : sent.error());
-  if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
-  if (!sent) return Fail(std::move(sent.error()));
-  ASSIGN_OR_RETURN(const std::string answer, http->body().ReadAll(1 << 20, StepDeadline()));
-  return ParseJson(answer);
-}
-
 Result<int> Import(const Api& api, const Options& options) {
   UniqueFd opened;
   std::optional<uint64_t> length;
@@ -141,8 +90,10 @@ Result<int> Import(const Api& api, const Options& options) {
   std::string target = fmt::format("/v1/snapshots/import?overwrite={}", options.overwrite);
   if (!options.name.empty()) target += "&name=" + PercentEncode(options.name);
   const std::string what = "importing " + (opened ? options.file : std::string("from stdin"));
-  ASSIGN_OR_RETURN(const json::value answer,
-                   Upload(api, target, opened ? opened.get() : STDIN_FILENO, length, what));
+  ASSIGN_OR_RETURN(const auto http, SendBody(api, target, opened ? opened.get() : STDIN_FILENO,
+                                             length, what, kCheckLimit));
+  ASSIGN_OR_RETURN(const std::string body, http->body().ReadAll(1 << 20, StepDeadline()));
+  ASSIGN_OR_RETURN(const json::value answer, ParseJson(body));
   if (options.json) {
     PrintJson(answer);
     return kSuccess;
@@ -152,27 +103,6 @@ Result<int> Import(const Api& api, const Options& options) {
   fmt::print("snapshot '{}' imported ({})\n", reader.String("name"),
              FormatBytes(static_cast<uint64_t>(reader.Int("size_bytes", 0, 0, INT64_MAX))));
   return kSuccess;
-}
-
-// A signal ends the connection, and with it the transfer: what is half-made is removed.
-Result<int> Interruptible(const Options& options,
-                          Result<int> (*transfer)(const Api&, const Options&)) {
-  ASSIGN_OR_RETURN(Api api, Api::FromEnvironment());
-  const auto interrupter = std::make_shared<Interrupter>();
-  api.set_interrupter(interrupter);
-  ASSIGN_OR_RETURN(SignalSource signals, SignalSource::Take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
-  ASSIGN_OR_RETURN(UniqueFd stop, MakeEventFd());
-  const int stop_fd = stop.get();
-  SignalWatch watch(signals, std::move(stop), [&] {
-    interrupter->Interrupt();
-    // It ends in order, unless it waits for our own stdin or stdout, or the user for nothing more.
-    pollfd entries[2] = {{stop_fd, POLLIN, 0}, {signals.fd(), POLLIN, 0}};
-    const int ready = ::poll(entries, 2, static_cast<int>(kInterruptLimit.count()));
-    if (ready <= 0 || !entries[0].revents) ::_exit(kSignalBase + SIGINT);
-  });
-  Result<int> done = transfer(api, options);
-  if (const int signal = watch.Finish(); signal != 0 && !done) return kSignalBase + signal;
-  return done;
 }
 
 }  // namespace
@@ -193,7 +123,9 @@ void AddSnapshotTransfer(CLI::App& group, Invocation& invocation) {
       "  wrenn snapshot export warm warm.tar.zst\n"
       "  wrenn snapshot export warm - | ssh other wrenn snapshot import -");
   out->callback([&invocation, options] {
-    invocation.run = [options] { return Interruptible(*options, Export); };
+    invocation.run = [options] {
+      return Interruptible([&](const Api& api) { return Export(api, *options); });
+    };
   });
 
   auto* in = group.add_subcommand("import", "Make one of a file that 'export' wrote");
@@ -209,7 +141,9 @@ void AddSnapshotTransfer(CLI::App& group, Invocation& invocation) {
       "Example:\n"
       "  wrenn snapshot import warm.tar.zst --name warm-2");
   in->callback([&invocation, options] {
-    invocation.run = [options] { return Interruptible(*options, Import); };
+    invocation.run = [options] {
+      return Interruptible([&](const Api& api) { return Import(api, *options); });
+    };
   });
 }
 

@@ -5,20 +5,16 @@
 #include <thread>
 
 #include "base/encoding.h"
+#include "cli/body_copy.h"
 #include "cli/guest_process.h"
-#include "cli/table.h"
 #include "cli/tar_pack.h"
 #include "cli/tar_unpack.h"
-#include "cli/terminal.h"
 
 namespace wrenn::cli {
 namespace {
 
-constexpr size_t kBufferSize = 256 << 10;
-// For one step of a transfer: a side that takes or gives nothing for so long is gone.
-constexpr std::chrono::seconds kStepLimit{120};
-
-Deadline StepDeadline() { return Deadline::After(kStepLimit); }
+// For the guest to put a file that has arrived into its place.
+constexpr std::chrono::seconds kAnswerLimit{120};
 
 std::string FileTarget(const std::string& sandbox, std::string_view what, const std::string& path,
                        const std::string& user) {
@@ -29,37 +25,6 @@ std::string FileTarget(const std::string& sandbox, std::string_view what, const 
 }
 
 }  // namespace
-
-struct TransferProgress::State {
-  std::string what;
-  std::optional<uint64_t> total;
-  uint64_t done = 0;
-  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::time_point shown = begin;
-  ProgressLine line;
-};
-
-TransferProgress::TransferProgress(std::string what, std::optional<uint64_t> total)
-    : state_(std::make_unique<State>()) {
-  state_->what = std::move(what);
-  state_->total = total;
-}
-
-TransferProgress::~TransferProgress() = default;
-
-void TransferProgress::Add(uint64_t bytes) {
-  State& state = *state_;
-  state.done += bytes;
-  const auto now = std::chrono::steady_clock::now();
-  // Short transfers are over before anybody could read.
-  if (!state.line.on_terminal() || now - state.shown < std::chrono::milliseconds(500)) return;
-  state.shown = now;
-  const std::chrono::duration<double> took = now - state.begin;
-  const auto rate = static_cast<uint64_t>(static_cast<double>(state.done) / took.count());
-  const std::string of = state.total ? fmt::format(" of {}", FormatBytes(*state.total)) : "";
-  state.line.Show(
-      fmt::format("{}: {}{}, {}/s", state.what, FormatBytes(state.done), of, FormatBytes(rate)));
-}
 
 Result<std::optional<GuestEntry>> StatGuest(const Api& api, const std::string& sandbox,
                                             const std::string& path, const std::string& user) {
@@ -84,34 +49,9 @@ Result<std::optional<GuestEntry>> StatGuest(const Api& api, const std::string& s
 Status UploadFile(const Api& api, const std::string& sandbox, int from,
                   std::optional<uint64_t> length, const std::string& path,
                   const std::string& user) {
-  ASSIGN_OR_RETURN(const auto http, api.Connect());
-  wire::RequestHead head = api.MakeHead("POST", FileTarget(sandbox, "stream/write", path, user));
-  head.fields.Add("Content-Type", "application/octet-stream");
-  ASSIGN_OR_RETURN(wire::BodyWriter writer,
-                   http->StartRequest(std::move(head), length, StepDeadline()));
-  TransferProgress progress(path, length);
-  std::string buffer(kBufferSize, '\0');
-  uint64_t left = length.value_or(UINT64_MAX);
-  Status sent;
-  while (left > 0 && sent) {
-    const size_t want = std::min<uint64_t>(buffer.size(), left);
-    ASSIGN_OR_RETURN(const size_t got,
-                     ReadSome(from, std::span(buffer).first(want), Deadline::Never()));
-    if (got == 0 && length) {
-      return Fail(Code::kAborted, "the file became shorter while it was copied");
-    }
-    if (got == 0) break;
-    sent = writer.Write(std::string_view(buffer).substr(0, got), StepDeadline());
-    left -= got;
-    progress.Add(got);
-  }
-  if (sent) sent = writer.Finish(StepDeadline());
-  // A server that refuses answers before it has read all: the answer says more than the broken
-  // pipe.
-  const Status answered = http->ReadHead(StepDeadline());
-  if (!answered) return sent ? answered : sent;
-  if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
-  return sent;
+  RETURN_IF_ERROR(SendBody(api, FileTarget(sandbox, "stream/write", path, user), from, length, path,
+                           kAnswerLimit));
+  return {};
 }
 
 Status DownloadFile(const Api& api, const std::string& sandbox, const std::string& path,
@@ -120,17 +60,8 @@ Status DownloadFile(const Api& api, const std::string& sandbox, const std::strin
   RETURN_IF_ERROR(http->Send(api.MakeHead("GET", FileTarget(sandbox, "stream/read", path, user)),
                              {}, StepDeadline()));
   if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
-  const wire::BodyLength length = http->body().length();
-  TransferProgress progress(path, length.kind == wire::BodyLength::Kind::kFixed
-                                      ? std::optional(length.bytes)
-                                      : std::nullopt);
-  std::string buffer(kBufferSize, '\0');
-  for (;;) {
-    ASSIGN_OR_RETURN(const size_t got, http->body().Read(buffer, StepDeadline()));
-    if (got == 0) return {};
-    RETURN_IF_ERROR(sink(std::string_view(buffer).substr(0, got)));
-    progress.Add(got);
-  }
+  RETURN_IF_ERROR(ReceiveBody(*http, path, sink));
+  return {};
 }
 
 namespace {
@@ -221,7 +152,7 @@ Status DownloadFolder(const Api& api, const std::string& sandbox, const std::str
   };
   Status unpacked = UnpackTar(source, folder);
   // tar pads its archive, and what it says at its end counts: read to the end of it.
-  std::string rest(kBufferSize, '\0');
+  std::string rest(kCopyBuffer, '\0');
   while (unpacked && !end.ended()) {
     const auto got = source(rest);
     if (!got) unpacked = Fail(got.error());

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,18 +18,6 @@ struct GuestEntry {
 };
 Result<std::optional<GuestEntry>> StatGuest(const Api& api, const std::string& sandbox,
                                             const std::string& path, const std::string& user);
-
-// Shows how far a long transfer is, on a terminal only.
-class TransferProgress {
- public:
-  TransferProgress(std::string what, std::optional<uint64_t> total);
-  ~TransferProgress();
-  void Add(uint64_t bytes);
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
 
 // Copies the bytes of a descriptor to a file in the guest, which is the old one or the new one
 // whatever happens. `length`: how many there will be, when that is known. Memory use is constant,
