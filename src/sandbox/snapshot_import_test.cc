@@ -1,0 +1,204 @@
+// Snapshots from another host.
+#include "sandbox/snapshot_transfer_fixture.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+using ::testing::HasSubstr;
+
+using SnapshotImportTest = SnapshotTransferFixture;
+
+TEST_F(SnapshotImportTest, GoesOnOnAnotherHost) {
+  const auto imported = there_->Import(Exported(*here_));
+  ASSERT_TRUE(imported) << imported.error().ToString();
+  EXPECT_EQ(imported->name, "frozen");
+  EXPECT_EQ(imported->type, "snapshot");
+  EXPECT_EQ(imported->description, snapshot_.description);
+  EXPECT_EQ(imported->image, snapshot_.image);
+  EXPECT_NE(imported->id, snapshot_.id);
+  EXPECT_NE(imported->snapshot, snapshot_.snapshot);
+  EXPECT_EQ(imported->memory_mb, 64);
+  there_->ExpectNothingElse(1, 1);
+
+  const auto made = there_->Create("frozen");
+  ASSERT_TRUE(made) << made.error().ToString();
+  EXPECT_EQ(there_->engine.boots(), 0);
+  EXPECT_EQ(there_->Memory(made->id)[5000], 'a');
+  EXPECT_EQ(there_->Memory(made->id)[50 << 20], 'b');
+  EXPECT_EQ(there_->Memory(made->id)[7000], 0);
+  // The token of the frozen agent has come along.
+  EXPECT_EQ(snapshot::Open(there_->paths().Snapshot(imported->snapshot))->agent_token,
+            snapshot::Open(here_->paths().Snapshot(snapshot_.snapshot))->agent_token);
+}
+
+TEST_F(SnapshotImportTest, BootsAnotherSizeOnAnotherHost) {
+  ASSERT_TRUE(there_->Import(Exported(*here_)));
+  CreateRequest request;
+  request.template_name = "frozen";
+  request.memory_mb = 128;
+  const auto made = there_->manager().Create(kTenant, request);
+  ASSERT_TRUE(made) << made.error().ToString();
+  EXPECT_EQ(there_->engine.boots(), 1);
+}
+
+TEST_F(SnapshotImportTest, GoesOverTwoHosts) {
+  ASSERT_TRUE(there_->Import(Exported(*here_)));
+  const std::string again = Exported(*there_);
+  Host third(folder_->path() + "/third");
+  ASSERT_TRUE(third.Import(again, "renamed"));
+  const auto made = third.Create("renamed");
+  ASSERT_TRUE(made) << made.error().ToString();
+  EXPECT_EQ(third.Memory(made->id)[5000], 'a');
+}
+
+TEST_F(SnapshotImportTest, SharesImageAndKernelOnItsOwnHost) {
+  const auto imported = here_->Import(Exported(*here_), "copy");
+  ASSERT_TRUE(imported) << imported.error().ToString();
+  EXPECT_EQ(imported->kernel, snapshot_.kernel);
+  here_->ExpectNothingElse(1, 2);
+}
+
+TEST_F(SnapshotImportTest, RefusesATakenNameBeforeItReads) {
+  const std::string stream = Exported(*here_);
+  EXPECT_EQ(here_->Import(stream, "frozen").error().code, Code::kAlreadyExists);
+  EXPECT_EQ(here_->reads, 0);
+  EXPECT_EQ(here_->Import(stream, "minimal", true).error().code, Code::kAlreadyExists);
+  EXPECT_EQ(here_->Import(stream, "../x").error().code, Code::kInvalidArgument);
+  EXPECT_EQ(here_->reads, 0);
+  EXPECT_EQ(here_->Import(stream).error().code, Code::kAlreadyExists);
+  here_->ExpectNothingElse(1, 1);
+}
+
+TEST_F(SnapshotImportTest, ReplacesASnapshotWhenAskedTo) {
+  const auto imported = here_->Import(Exported(*here_), "", true);
+  ASSERT_TRUE(imported) << imported.error().ToString();
+  here_->ExpectNothingElse(1, 1);
+  EXPECT_EQ(here_->store().FindTemplate(kTenant, "frozen")->snapshot, imported->snapshot);
+  EXPECT_TRUE(here_->Create("frozen"));
+}
+
+TEST_F(SnapshotImportTest, RefusesDamageAndSaysWhere) {
+  const std::string stream = Exported(*here_);
+  const auto flipped = [&](std::string_view prefix, off_t offset) {
+    return Changed(stream, [&](const auto& folder, const auto& names) {
+      Flip(folder + "/" + NameWith(names, prefix), offset);
+    });
+  };
+  ExpectRefused(flipped("state", 3), "state is damaged");
+  ExpectRefused(flipped("memory.map", 100), "memory map");
+  ExpectRefused(flipped("memory-", 5000), "chunk 0 of the snapshot's file 'memory-");
+  ExpectRefused(flipped("image/rootfs", 100'000), "image");
+  ExpectRefused(flipped("disk-", 0), "disk");
+  ExpectRefused(Changed(stream,
+                        [&](const auto& folder, const auto&) {
+                          (void)WriteFileAtomically(folder + "/kernel/manifest.json", "{}");
+                        }),
+                "kernel manifest");
+  ExpectRefused(Changed(stream,
+                        [&](const auto& folder, const auto&) {
+                          (void)WriteFileAtomically(folder + "/manifest.json", R"({"format":1})");
+                        }),
+                "required");
+}
+
+TEST_F(SnapshotImportTest, RefusesWhatDoesNotFitTogether) {
+  const std::string stream = Exported(*here_);
+  const auto with = [&](const char* member, const json::value& value) {
+    return Changed(stream,
+                   [&](const auto& folder, const auto&) { ChangeManifest(folder, member, value); });
+  };
+  ExpectRefused(with("image", "../../etc"), "");
+  ExpectRefused(with("image", json::string(64, 'a')), "");
+  ExpectRefused(with("kernel", json::string(64, 'a')), "kernel");
+  ExpectRefused(with("memory_mb", 128), "memory");
+  ExpectRefused(with("vcpus", 1000), "CPUs");
+  ExpectRefused(with("disk_mb", 0), "disk");
+  ExpectRefused(with("layers", json::array{"disk-00000000000000000000.qcow2"}), "missing");
+  ExpectRefused(with("layers", json::array{"../disk.qcow2"}), "");
+  ExpectRefused(with("layers", json::array{"state"}), "");
+}
+
+TEST_F(SnapshotImportTest, RefusesFilesTooManyAndTooFew) {
+  const std::string stream = Exported(*here_);
+  const std::string extra = "memory-zzzzzzzzzzzzzzzzzzzz";
+  ExpectRefused(Changed(stream,
+                        [&](const auto& folder, auto& names) {
+                          (void)WriteFileAtomically(folder + "/" + extra, "x");
+                          names.push_back(extra);
+                        }),
+                "nothing names");
+  ExpectRefused(
+      Changed(stream,
+              [&](const auto&, auto& names) { std::erase(names, NameWith(names, "memory-")); }),
+      "missing");
+}
+
+// The next machine would open whatever its disk names.
+TEST_F(SnapshotImportTest, RefusesADiskOverAFileOfTheHost) {
+  const std::string stream = Exported(*here_);
+  ExpectRefused(Changed(stream,
+                        [&](const auto& folder, const auto& names) {
+                          const std::string old = "../../images/" + snapshot_.image + "/rootfs";
+                          std::string path;
+                          std::string text;
+                          for (const auto& name : names) {
+                            if (!name.starts_with("disk-")) continue;
+                            path = folder + "/" + name;
+                            text = *ReadFile(path);
+                            if (text.find(old) != std::string::npos) break;
+                          }
+                          const size_t at = text.find(old);
+                          ASSERT_NE(at, std::string::npos);
+                          std::string other = "/etc/passwd";
+                          other.insert(0, std::string(old.size() - other.size(), '/'));
+                          text.replace(at, old.size(), other);
+                          (void)WriteFileAtomically(path, text);
+                        }),
+                "do not fit");
+}
+
+// Whoever can import must not be able to give this host's templates another kernel.
+TEST_F(SnapshotImportTest, KeepsAForeignKernelApart) {
+  const std::string stream = Changed(Exported(*here_), [](const auto& folder, const auto&) {
+    (void)WriteFileAtomically(folder + "/kernel/vmlinux", "another kernel");
+  });
+  const std::string own = there_->MakeKernel("the kernel");
+  const auto imported = there_->Import(stream);
+  ASSERT_TRUE(imported) << imported.error().ToString();
+  EXPECT_NE(imported->kernel, own);
+  EXPECT_EQ(*ReadFile(there_->paths().Kernel(own) + "/vmlinux"), "the kernel");
+  EXPECT_EQ(*ReadFile(there_->paths().Kernel(imported->kernel) + "/vmlinux"), "another kernel");
+  EXPECT_TRUE(template_::HasKernel(there_->paths(), own));
+  EXPECT_FALSE(template_::HasKernel(there_->paths(), imported->kernel));
+  EXPECT_TRUE(there_->Create("frozen"));
+}
+
+TEST_F(SnapshotImportTest, LeavesNothingOfACutUpload) {
+  const std::string stream = Exported(*here_);
+  for (const size_t part : {0, 1, 3, 5, 7, 9}) {
+    there_->cut_at = stream.size() * part / 10;
+    const auto imported = there_->Import(stream);
+    ASSERT_FALSE(imported);
+    EXPECT_EQ(imported.error().code, Code::kUnavailable);
+    there_->ExpectNothingElse(0, 0);
+  }
+}
+
+TEST_F(SnapshotImportTest, LooksForRoomFirst) {
+  const std::string stream = Exported(*here_);
+  there_->SetSpareDisk(1 << 30);
+  const auto imported = there_->Import(stream);
+  ASSERT_FALSE(imported);
+  EXPECT_EQ(imported.error().code, Code::kResourceExhausted);
+  EXPECT_THAT(imported.error().message, HasSubstr("MiB"));
+  there_->ExpectNothingElse(0, 0);
+}
+
+TEST_F(SnapshotImportTest, IsRefusedAtItsUseByAnotherEngine) {
+  there_->engine.build = "2";
+  ASSERT_TRUE(there_->Import(Exported(*here_)));
+  EXPECT_EQ(there_->Create("frozen").error().code, Code::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace wrenn::sandbox
