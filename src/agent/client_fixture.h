@@ -3,82 +3,24 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "agent/client.h"
 #include "base/io.h"
 #include "wire/mux.h"
 #include "wire/sockets.h"
+#include "wire/test_agent_program.h"
 
 namespace wrenn::agent {
 
 inline Deadline Soon() { return Deadline::After(std::chrono::seconds(60)); }
 
-class TempFolder {
- public:
-  TempFolder() {
-    char pattern[] = "/tmp/wrenn-client-XXXXXX";
-    path_ = ::mkdtemp(pattern);
-  }
-  ~TempFolder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
 #ifdef WRENN_INIT_PROGRAM
-
-class Agent {
- public:
-  explicit Agent(std::string token) {
-    int out[2];
-    if (::pipe(out) < 0) std::abort();
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    ::posix_spawn_file_actions_addclose(&actions, out[0]);
-    std::vector<std::string> words{"wrenn-init",  "--agent", "--listen",
-                                   "127.0.0.1:0", "--token", token};
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    const int failed =
-        ::posix_spawn(&pid_, WRENN_INIT_PROGRAM, &actions, nullptr, argv.data(), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::close(out[1]);
-    FILE* lines = ::fdopen(out[0], "r");
-    unsigned port = 0;
-    if (failed || std::fscanf(lines, "listening on 127.0.0.1:%u", &port) != 1) {
-      ADD_FAILURE() << "the agent did not start";
-    }
-    ::fclose(lines);
-    port_ = static_cast<uint16_t>(port);
-  }
-  ~Agent() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  uint16_t port() const { return port_; }
-  void Kill() const { ::kill(pid_, SIGKILL); }
-
- private:
-  pid_t pid_ = -1;
-  uint16_t port_ = 0;
-};
 
 // The agent behind a unix socket as QEMU's port would be.
 class MuxedAgent {
@@ -165,8 +107,8 @@ class ClientTest : public testing::TestWithParam<const char*> {
     return Collect(started->stream);
   }
 
-  TempFolder folder_;
-  Agent agent_;
+  wire::TestFolder folder_;
+  wire::AgentProgram agent_;
   std::unique_ptr<MuxedAgent> interactive_, bulk_;
   std::optional<Client> client_;
 };

@@ -2,12 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -20,25 +15,13 @@
 #include "wire/connect.h"
 #include "wire/http_client.h"
 #include "wire/sockets.h"
+#include "wire/test_agent_program.h"
 
 namespace wrenn::guest {
 
 inline Deadline Soon() { return Deadline::After(std::chrono::seconds(60)); }
 
-// A folder that goes with its owner.
-class TempFolder {
- public:
-  TempFolder() {
-    char name[] = "/tmp/wrenn-guest-XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
-  ~TempFolder() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
-
- private:
-  std::string path_;
-};
+using TempFolder = wire::TestFolder;
 
 inline std::string FileText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -117,43 +100,16 @@ inline RunResult Collect(TestStream& stream) {
 
 class TestAgent {
  public:
-  explicit TestAgent(std::string token = {}) : token_(std::move(token)) {
-    int out[2];
-    if (::pipe(out) < 0) std::abort();
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    ::posix_spawn_file_actions_addclose(&actions, out[0]);
-    std::vector<std::string> words{"wrenn-init", "--agent", "--listen", "127.0.0.1:0"};
-    if (!token_.empty()) words.insert(words.end(), {"--token", token_});
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    const int failed =
-        ::posix_spawn(&pid_, WRENN_INIT_PROGRAM, &actions, nullptr, argv.data(), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::close(out[1]);
-    FILE* lines = ::fdopen(out[0], "r");
-    unsigned port = 0;
-    if (failed || std::fscanf(lines, "listening on 127.0.0.1:%u", &port) != 1) {
-      ADD_FAILURE() << "the agent did not start";
-    }
-    ::fclose(lines);
-    port_ = static_cast<uint16_t>(port);
-  }
-
+  explicit TestAgent(std::string token = {}) : token_(std::move(token)), program_(token_) {}
   ~TestAgent() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGTERM);
-    int status = 0;
-    ::waitpid(pid_, &status, 0);
+    const int status = program_.End(SIGTERM);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the agent ended with " << status;
   }
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return program_.pid(); }
 
   std::unique_ptr<wire::HttpClient> Connect() {
-    auto fd = wire::ConnectTcp("127.0.0.1", port_, Soon());
+    auto fd = wire::ConnectTcp("127.0.0.1", program_.port(), Soon());
     EXPECT_TRUE(fd) << fd.error().message;
     return std::make_unique<wire::HttpClient>(std::move(*fd));
   }
@@ -228,9 +184,8 @@ class TestAgent {
   RunResult Run(std::string_view command) { return Run(Shell(command)); }
 
  private:
-  std::string token_;
-  pid_t pid_ = -1;
-  uint16_t port_ = 0;
+  const std::string token_;
+  wire::AgentProgram program_;
 };
 
 }  // namespace wrenn::guest

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "vmm/qemu/test_config.h"
 #include "vmm/qemu/tsc.h"
 
 namespace wrenn::vmm {
@@ -14,19 +15,6 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
-
-MachineConfig Config() {
-  MachineConfig config;
-  config.id = "sb-abc";
-  config.directory = "/data/sandboxes/sb-abc";
-  config.runtime_directory = "/run/w/sb/sb-abc";
-  config.vcpus = 2;
-  config.memory_mb = 512;
-  config.kernel = "/data/kernels/k/vmlinux";
-  config.initramfs = "/data/kernels/k/initramfs";
-  config.disk = "/data/sandboxes/sb-abc/disk.qcow2";
-  return config;
-}
 
 HostFacts Emulated() { return {"qemu-system-x86_64", false, 2596132, false}; }
 
@@ -46,7 +34,7 @@ bool HasPair(const std::vector<std::string>& argv, const std::string& option,
 }
 
 TEST(QemuCommandLineTest, EmulatedMachine) {
-  const auto argv = QemuCommandLine(Config(), Emulated());
+  const auto argv = QemuCommandLine(TestConfig(), Emulated());
   EXPECT_EQ(argv[0], "qemu-system-x86_64");
   EXPECT_EQ(After(argv, "-name"), "wrenn-sb-abc");
   EXPECT_EQ(After(argv, "-M"),
@@ -68,7 +56,7 @@ TEST(QemuCommandLineTest, EmulatedMachine) {
 }
 
 TEST(QemuCommandLineTest, SocketsAreInheritedListeners) {
-  const auto argv = QemuCommandLine(Config(), Emulated());
+  const auto argv = QemuCommandLine(TestConfig(), Emulated());
   EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=qmp,fd=3,server=on,wait=off"));
   EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=console,fd=4,server=on,wait=off"));
   EXPECT_TRUE(HasPair(argv, "-chardev", "socket,id=agent0,fd=5,server=on,wait=off"));
@@ -82,7 +70,7 @@ TEST(QemuCommandLineTest, SocketsAreInheritedListeners) {
 }
 
 TEST(QemuCommandLineTest, DiskPathsNeedNoEscaping) {
-  MachineConfig config = Config();
+  MachineConfig config = TestConfig();
   config.disk = "/data/a,b=\"c\"/disk.raw";
   config.disk_format = DiskFormat::kRaw;
   const auto node = ParseJsonObject(After(QemuCommandLine(config, Emulated()), "-blockdev"));
@@ -99,7 +87,7 @@ TEST(QemuCommandLineTest, DiskPathsNeedNoEscaping) {
 }
 
 TEST(QemuCommandLineTest, MemoryIsAPrivateMappingOfItsBase) {
-  MachineConfig config = Config();
+  MachineConfig config = TestConfig();
   config.memory = "/data/a,b/memory.empty";
   HostFacts facts = Emulated();
   const auto backend = [&]() -> json::object {
@@ -124,7 +112,7 @@ TEST(QemuCommandLineTest, MemoryIsAPrivateMappingOfItsBase) {
 }
 
 TEST(QemuCommandLineTest, ARestoredMachineWaitsForItsState) {
-  const auto argv = QemuCommandLine(Config(), Emulated(), Start::kRestore);
+  const auto argv = QemuCommandLine(TestConfig(), Emulated(), Start::kRestore);
   EXPECT_THAT(argv, Contains("-S"));
   EXPECT_EQ(After(argv, "-incoming"), "defer");
   EXPECT_TRUE(HasPair(argv, "-global", "migration.send-configuration=off"));
@@ -134,7 +122,7 @@ TEST(QemuCommandLineTest, ARestoredMachineWaitsForItsState) {
 }
 
 TEST(QemuCommandLineTest, DiskNodesAreNamedAfterTheirFiles) {
-  MachineConfig config = Config();
+  MachineConfig config = TestConfig();
   config.disk = "/data/disk-0123456789abcdefghij.qcow2";
   const auto argv = QemuCommandLine(config, Emulated());
   EXPECT_EQ(ParseJsonObject(After(argv, "-blockdev"))->at("node-name").as_string(),
@@ -147,14 +135,14 @@ TEST(QemuCommandLineTest, DiskNodesAreNamedAfterTheirFiles) {
 TEST(QemuCommandLineTest, Kvm) {
   HostFacts facts = Emulated();
   facts.kvm = true;
-  const auto argv = QemuCommandLine(Config(), facts);
+  const auto argv = QemuCommandLine(TestConfig(), facts);
   EXPECT_EQ(After(argv, "-accel"), "kvm");
   EXPECT_EQ(After(argv, "-cpu"), "host");
   EXPECT_THAT(After(argv, "-append"), Not(HasSubstr("tsc")));
 }
 
 TEST(QemuCommandLineTest, UserNetwork) {
-  MachineConfig config = Config();
+  MachineConfig config = TestConfig();
   config.user_network = true;
   const auto argv = QemuCommandLine(config, Emulated());
   const auto netdev = ParseJsonObject(After(argv, "-netdev"));
@@ -167,13 +155,13 @@ TEST(QemuCommandLineTest, UserNetwork) {
 }
 
 TEST(KernelCommandLineTest, EmulationGivesTheClock) {
-  EXPECT_EQ(KernelCommandLine(Config(), Emulated()),
+  EXPECT_EQ(KernelCommandLine(TestConfig(), Emulated()),
             "console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz=2596132 no_timer_check "
             "tsc=reliable mitigations=off psi=0 audit=0 lsm=capability root=/dev/vda rw "
             "wrenn.hostname=sandbox");
   HostFacts facts = Emulated();
   facts.kernel_log = true;
-  EXPECT_THAT(KernelCommandLine(Config(), facts), HasSubstr(" loglevel=7 "));
+  EXPECT_THAT(KernelCommandLine(TestConfig(), facts), HasSubstr(" loglevel=7 "));
 }
 
 TEST(HostTscTest, IsPlausibleAndStable) {

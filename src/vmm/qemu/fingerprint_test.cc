@@ -5,6 +5,8 @@
 
 #include <functional>
 
+#include "vmm/qemu/test_config.h"
+
 namespace wrenn::vmm {
 namespace {
 
@@ -13,17 +15,10 @@ using testing::StartsWith;
 
 constexpr const char* kBuild = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)";
 
+// One that can be frozen.
 MachineConfig Config() {
-  MachineConfig config;
-  config.id = "sb-abc";
-  config.directory = "/data/sandboxes/sb-abc";
-  config.runtime_directory = "/run/w/sb/sb-abc";
-  config.vcpus = 2;
-  config.memory_mb = 512;
-  config.memory = "/data/sandboxes/sb-abc/memory.empty";
-  config.kernel = "/data/kernels/k/vmlinux";
-  config.initramfs = "/data/kernels/k/initramfs";
-  config.disk = "/data/sandboxes/sb-abc/disk-a.qcow2";
+  MachineConfig config = TestConfig();
+  config.memory = config.directory + "/memory.empty";
   return config;
 }
 
