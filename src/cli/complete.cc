@@ -60,10 +60,12 @@ Place FindPlace(CLI::App& app, const std::vector<std::string>& words) {
 
 class Collector {
  public:
-  explicit Collector(std::string prefix) : prefix_(std::move(prefix)) {}
+  // Of the word at the cursor `lead` stands and `prefix` is completed.
+  Collector(std::string lead, std::string prefix)
+      : lead_(std::move(lead)), prefix_(std::move(prefix)) {}
 
   void Add(const std::string& word, const std::string& description = {}) {
-    if (word.starts_with(prefix_)) found_.words.push_back({word, description});
+    if (word.starts_with(prefix_)) found_.words.push_back({lead_ + word, description});
   }
   void AddAll(const std::vector<std::string>& words, std::string_view suffix = {}) {
     for (const std::string& word : words) Add(word + std::string(suffix));
@@ -86,6 +88,7 @@ class Collector {
   Candidates Take() { return std::move(found_); }
 
  private:
+  std::string lead_;
   std::string prefix_;
   Candidates found_;
 };
@@ -193,12 +196,24 @@ CompletionSources RealSources() {
 
 Candidates Complete(CLI::App& app, std::vector<std::string> words,
                     const CompletionSources& sources) {
-  // bash takes "--template=ba" for three words.
-  std::erase(words, "=");
   if (words.empty()) words.emplace_back();
+  // "--template=ba" is three words for bash, of which the last is replaced, and one for others.
+  if (words.back() == "=") words.emplace_back();
+  std::erase(words, "=");
+  std::string lead;
+  if (const size_t equals = words.back().find('=');
+      words.back().starts_with("--") && equals != std::string::npos) {
+    lead = words.back().substr(0, equals + 1);
+    words.push_back(words.back().substr(equals + 1));
+    words[words.size() - 2].resize(equals);
+  }
   const Place place = FindPlace(app, words);
+  if (!lead.empty() && !place.value_of) return {};
   const std::string& word = words.back();
-  Collector out(word);
+  // bash takes "ID:PATH" for three words; the path is the sandbox's, and nobody here knows it.
+  const bool in_guest = word == ":" || (words.size() > 1 && words[words.size() - 2] == ":");
+  if (in_guest && Path(*place.command) == "cp") return {};
+  Collector out(std::move(lead), word);
   if (place.value_of) {
     AddValues(place, sources, out);
   } else if (place.in_program) {

@@ -55,6 +55,10 @@ TEST(Complete, SandboxesAndTemplates) {
   EXPECT_EQ(At({"logs", "x", ""}), List{});
   EXPECT_EQ(At({"create", "--template", "mini"}), List{"minimal"});
   EXPECT_EQ(At({"create", "--template", "=", "b"}), List{"base"});
+  EXPECT_EQ(At({"create", "--on-timeout", "="}), (List{"pause", "stop"}));
+  EXPECT_EQ(At({"create", "--on-timeout="}), (List{"--on-timeout=pause", "--on-timeout=stop"}));
+  EXPECT_EQ(At({"create", "--template=b"}), List{"--template=base"});
+  EXPECT_EQ(At({"create", "--json=b"}), List{});
   EXPECT_EQ(At({"template", "rm", "b"}), List{"base"});
   EXPECT_EQ(At({"key", "revoke", ""}), List{"ky-1"});
 }
@@ -79,6 +83,8 @@ TEST(Complete, PausedOnesAndSnapshots) {
 
 TEST(Complete, Files) {
   EXPECT_EQ(At({"cp", "sb-a"}), (List{"sb-aaa:", ":files"}));
+  EXPECT_EQ(At({"cp", "sb-aaa", ":"}), List{});
+  EXPECT_EQ(At({"cp", "x", "sb-aaa", ":", "/et"}), List{});
   EXPECT_EQ(At({"exec", "sb-aaa", "cat", "x"}), List{":files"});
   EXPECT_EQ(At({"run", "--", "x"}), List{":files"});
   EXPECT_EQ(At({"run", "--upload", "x"}), List{":files"});

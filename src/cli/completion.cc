@@ -34,17 +34,21 @@ complete -F _wrenn wrenn
 constexpr std::string_view kZsh = R"script(#compdef wrenn
 # zsh completion of wrenn: source <(wrenn completion zsh), or as _wrenn in a folder of $fpath
 _wrenn() {
-    local word description files=
-    local -a found
+    local word description files= unmatched=1
+    local -a found open
     while IFS=$'\t' read -r word description; do
         if [[ $word == :files ]]; then
             files=yes
+        elif [[ $word == *: ]]; then
+            open+=("$word")
         elif [[ -n $word ]]; then
             found+=("${word//:/\\:}${description:+:$description}")
         fi
     done < <("${words[1]}" __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)
-    (( ${#found} )) && _describe -t values 'wrenn' found
-    [[ -n $files ]] && _files
+    (( ${#found} )) && _describe -t values 'wrenn' found && unmatched=0
+    (( ${#open} )) && compadd -S '' -a open && unmatched=0
+    [[ -n $files ]] && _files && unmatched=0
+    return unmatched
 }
 if [[ ${funcstack[1]} == _wrenn ]]; then
     _wrenn "$@"
