@@ -68,7 +68,6 @@ std::string FullName(const CLI::App& app) {
 std::unique_ptr<CLI::App> BuildApp(Invocation& invocation) {
   auto app = std::make_unique<CLI::App>("Runs untrusted code in microVMs of its own", "wrenn");
   app->require_subcommand(1);
-  app->footer(kFooter);
   app->get_formatter()->column_width(34);
   app->add_option_function<std::string>(
          "--url", [](const std::string& url) { ::setenv("WRENN_API_URL", url.c_str(), 1); },
@@ -94,6 +93,7 @@ std::unique_ptr<CLI::App> BuildApp(Invocation& invocation) {
   AddDoctor(*app, invocation);
   AddCompletion(*app, invocation);
   AddVersion(*app, invocation);
+  app->footer(kFooter);  // last: subcommands begin with their parent's
   return app;
 }
 

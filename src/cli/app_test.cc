@@ -113,6 +113,9 @@ TEST(Parse, EveryCommandHasHelpWithItsName) {
     std::string help;
     EXPECT_EQ(ParseWords(invocation, {command->get_name(), "--help"}, &help), kSuccess);
     EXPECT_NE(help.find("Usage: wrenn " + command->get_name()), std::string::npos) << help;
+    // What ends the help of wrenn itself.
+    EXPECT_EQ(help.find("says more about each"), std::string::npos) << help;
+    EXPECT_EQ(help.find("FILE:FILE"), std::string::npos) << help;
   }
 }
 

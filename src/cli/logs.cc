@@ -4,6 +4,7 @@
 
 #include <CLI/App.hpp>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/invocation.h"
 #include "cli/output.h"
@@ -101,7 +102,7 @@ void AddLogs(CLI::App& app, Invocation& invocation) {
   command->add_option("ID", options->id, "The sandbox, or the beginning of its id")->required();
   command->add_flag("--events", options->events, "What happened to it, instead of its console");
   command->add_option("-n,--lines", options->lines, "The last N lines alone")
-      ->check(CLI::PositiveNumber)
+      ->check(Unnamed(CLI::PositiveNumber))
       ->type_name("N");
   command->add_flag("--json", options->json, "Events as JSON");
   command->footer(

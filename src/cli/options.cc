@@ -4,12 +4,15 @@
 
 #include <CLI/App.hpp>
 
+#include "cli/checks.h"
+
 namespace wrenn::cli {
 
 void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string& default_template,
                        const std::string& on_timeout_default) {
   options.template_name = default_template;
   app.add_option("-t,--template", options.template_name, "What it starts from (wrenn template ls)")
+      ->type_name("NAME")
       ->capture_default_str();
   app.add_option("--vcpus", options.vcpus, "Virtual CPUs; else the template's")
       ->check(CLI::Range(1, 64))
@@ -21,7 +24,7 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
       ->check(CLI::Range(1, 1 << 24))
       ->type_name("MIB");
   app.add_option("--timeout", options.timeout_sec, "Idle seconds until --on-timeout; 0: never")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Unnamed(CLI::NonNegativeNumber))
       ->type_name("SEC")
       ->capture_default_str();
   app.add_option("--on-timeout", options.on_timeout,

@@ -2,6 +2,7 @@
 
 #include <CLI/App.hpp>
 
+#include "cli/checks.h"
 #include "cli/invocation.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
@@ -18,7 +19,7 @@ void AddProcessFlags(CLI::App& command, ProcessFlags& flags, bool env_and_timeou
       ->type_name("KEY=VALUE");
   command
       .add_option("--timeout", flags.timeout_sec, "Kill it with its children after SEC; 0: never")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Unnamed(CLI::NonNegativeNumber))
       ->type_name("SEC");
 }
 

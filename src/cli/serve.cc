@@ -8,6 +8,7 @@
 
 #include <CLI/App.hpp>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/for_each_sandbox.h"
 #include "cli/invocation.h"
@@ -121,7 +122,7 @@ void AddServe(CLI::App& app, Invocation& invocation) {
   command->add_flag("--stop", options->stop, "End the server of this root");
   command->add_flag("--sandboxes", options->sandboxes, "With --stop: stop all sandboxes before");
   command->add_option("--config", options->config, "Settings file; else /etc/wrenn/wrenn.toml")
-      ->check(CLI::ExistingFile)
+      ->check(Unnamed(CLI::ExistingFile))
       ->transform([](const std::string& path) { return std::filesystem::absolute(path).string(); })
       ->type_name("FILE");
   command->add_option("--ready-fd", options->ready_fd)->group("");  // of --detach, for itself

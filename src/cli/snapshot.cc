@@ -147,6 +147,11 @@ Result<int> Verify(const Options& options) {
 void AddSnapshot(CLI::App& app, Invocation& invocation) {
   auto* group = app.add_subcommand("snapshot", "Make templates of sandboxes with their memory");
   group->require_subcommand(1);
+  group->footer(
+      "Examples:\n"
+      "  wrenn snapshot create sb-4k2 --name warm\n"
+      "  wrenn create --template warm\n"
+      "  wrenn snapshot inspect warm");
   auto options = std::make_shared<Options>();
   const auto runs = [&invocation, options](Result<int> (*act)(const Options&)) {
     return

@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 
 #include "api/views.h"
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/invocation.h"
 #include "cli/output.h"
@@ -80,7 +81,7 @@ void AddBuild(CLI::App& parent, const std::shared_ptr<Options>& options, Invocat
   auto* build = parent.add_subcommand("build", "Make a template on this machine");
   build->add_option("NAME", options->name, "minimal, base, or a name of yours")->required();
   build->add_option("--packages", options->packages, "A file with names of Debian packages")
-      ->check(CLI::ExistingFile)
+      ->check(Unnamed(CLI::ExistingFile))
       ->type_name("FILE");
   build->add_option("--disk", options->disk_mb, "Size of its file system in MiB")
       ->check(CLI::Range(1, 1 << 24))
@@ -109,6 +110,11 @@ void AddTemplate(CLI::App& app, Invocation& invocation) {
   auto* group = app.add_subcommand("template", "Make, list and remove what sandboxes start from");
   group->require_subcommand(1);
   auto options = std::make_shared<Options>();
+  group->footer(
+      "Examples:\n"
+      "  wrenn template build base\n"
+      "  wrenn template ls\n"
+      "  wrenn template rm science");
   AddBuild(*group, options, invocation);
 
   auto* list = group->add_subcommand("ls", "List templates");
