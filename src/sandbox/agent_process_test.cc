@@ -63,6 +63,9 @@ class ProcessMachine final : public vmm::Machine {
   Status PrepareDisk(const std::string&, Deadline) override { return NoSnapshots(); }
   Status DropDisk(const std::string&, Deadline) override { return NoSnapshots(); }
   Status SwitchDisk(const std::string&, Deadline) override { return NoSnapshots(); }
+  Status ReplaceBelow(const std::string&, const std::vector<std::string>&, Deadline) override {
+    return NoSnapshots();
+  }
   Result<std::string> Disk(Deadline) override { return disk_; }
 
  private:

@@ -27,17 +27,19 @@ inline constexpr const char* kLeftDisk = "disk-0123456789abcdefghij.qcow2";
 
 // How a fake machine behaves.
 struct FakeBehaviour {
-  bool boot_fails = false;        // Boot() fails
-  bool ends_at_once = false;      // the VMM ends before the agent answers
-  bool agent_is_silent = false;   // no stream to the agent is ever made
-  bool init_fails = false;        // the after-start step is answered with an error
-  bool ignores_shutdown = false;  // the agent accepts the shutdown and nothing follows
-  bool refuses_shutdown = false;  // the agent answers with an error
-  bool unhealthy = false;         // GET /health is answered with an error
-  bool unkillable = false;        // Kill() and Reap() run into their deadline
-  bool state_fails = false;       // SaveState() fails, and nothing is left of it
-  bool switch_fails = false;      // SwitchDisk() fails
-  bool restore_fails = false;     // Restore() fails
+  bool boot_fails = false;          // Boot() fails
+  bool ends_at_once = false;        // the VMM ends before the agent answers
+  bool agent_is_silent = false;     // no stream to the agent is ever made
+  bool init_fails = false;          // the after-start step is answered with an error
+  bool ignores_shutdown = false;    // the agent accepts the shutdown and nothing follows
+  bool refuses_shutdown = false;    // the agent answers with an error
+  bool unhealthy = false;           // GET /health is answered with an error
+  bool unkillable = false;          // Kill() and Reap() run into their deadline
+  bool state_fails = false;         // SaveState() fails, and nothing is left of it
+  bool switch_fails = false;        // SwitchDisk() fails
+  bool restore_fails = false;       // Restore() fails
+  bool replace_fails = false;       // ReplaceBelow() fails at its beginning
+  bool replace_half_fails = false;  // ... after it has written the header
 };
 
 // What stands for the VMM process: it outlives the Machine objects, as a process would.
@@ -69,6 +71,22 @@ class FakeVm {
     if (behaviour_.switch_fails) return Fail(Code::kInternal, "the disk cannot be switched");
     disk_ = path;
     return {};
+  }
+  // As QEMU: the header of the layer that is written to names another below.
+  Status ReplaceBelow(const std::string& merged) {
+    std::lock_guard lock(mutex_);
+    if (behaviour_.replace_fails) return Fail(Code::kInternal, "the layer cannot be replaced");
+    ASSIGN_OR_RETURN(const std::string content, ReadFile(disk_));
+    const std::string now = "./" + merged.substr(merged.rfind('/') + 1);
+    const size_t at = content.find("./disk-");  // all names are of one length
+    if (at == std::string::npos) return Fail(Code::kInternal, "nothing is below the disk's layer");
+    const UniqueFd fd(::open(disk_.c_str(), O_WRONLY | O_CLOEXEC));
+    if (::pwrite(fd.get(), now.data(), now.size(), static_cast<off_t>(at)) < 0) {
+      return Fail(ErrnoError("cannot write the disk's layer"));
+    }
+    ++replaced;
+    return behaviour_.replace_half_fails ? Fail(Code::kInternal, "the disk cannot be opened again")
+                                         : Status();
   }
   FakeBehaviour behaviour() const {
     std::lock_guard lock(mutex_);
@@ -146,6 +164,7 @@ class FakeVm {
   }
 
   std::atomic<int> kills = 0;
+  std::atomic<int> replaced = 0;
   std::atomic<bool> frozen = false;
 
  private:
@@ -267,6 +286,10 @@ class FakeMachine final : public vmm::Machine {
   Status SwitchDisk(const std::string& path, Deadline) override {
     if (!vm_->frozen) return Fail(Code::kInternal, "the disk of a running machine was switched");
     return vm_->SwitchDisk(path);
+  }
+  Status ReplaceBelow(const std::string& merged, const std::vector<std::string>&,
+                      Deadline) override {
+    return vm_->ReplaceBelow(merged);
   }
   Result<std::string> Disk(Deadline) override { return vm_->disk(); }
 

@@ -161,6 +161,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Result<snapshot::Manifest> MakeTidy(const std::string& from, const std::string& id,
                                       Phases& phases) const;
 
+  // sandbox_shorten.cc
+  Status ShortenDisk();
+  Status RemoveOtherLayers();
+
   Status RemoveSnapshot();
   void ForgetSnapshot();
 
@@ -195,7 +199,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   SandboxFiles files_;
   Activity activity_;
 
-  Reservation reservation_;  // used on the executor alone
+  Reservation reservation_;        // used on the executor alone
+  bool has_other_layers_ = false;  // the same: merged ones that are to be removed
 
   mutable std::mutex mutex_;  // guards what follows
   store::SandboxRecord record_;
@@ -208,6 +213,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   bool closing_ = false;  // no more leases
   bool interrupted_ = false;  // see Interrupt()
   bool removed_ = false;
+  bool will_tidy_ = false;  // a Tidy() has been posted and has not begun
 };
 
 }  // namespace wrenn::sandbox

@@ -178,6 +178,7 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
   const std::string reason = record().reason;
   (void)RecordFact({SandboxState::kRunning, reason, "snapshot", "done", times});
   services_.Tell(Severity::kInfo, id_, "snapshot taken", times);
+  TidyLater();
   return manifest;
 }
 

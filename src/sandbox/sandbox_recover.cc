@@ -1,4 +1,5 @@
 // What becomes of a sandbox when the server starts again.
+#include "disk/follow_top.h"
 #include "sandbox/plan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
@@ -87,16 +88,23 @@ Status Sandbox::Adopt() {
   return {};
 }
 
-// A server that was killed between giving the machine another disk layer and recording that left a
-// record without it.
+// A server that was killed between giving the machine another disk layer, on top or below, and
+// recording that left a record without it; and files that are no part of the disk.
 Status Sandbox::CorrectDisk() {
   ASSIGN_OR_RETURN(const std::string path, Machine()->Disk(Deadline::After(kVmmLimit)));
   ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
   const std::string name = path.substr(path.rfind('/') + 1);
-  if (name == layers.front().name) return {};
-  ASSIGN_OR_RETURN(disk::Layer top, disk::ParseLayer(name));
-  layers.insert(layers.begin(), std::move(top));
+  if (name != layers.front().name) {
+    ASSIGN_OR_RETURN(disk::Layer top, disk::ParseLayer(name));
+    layers.insert(layers.begin(), std::move(top));
+  }
+  // What cannot be read now is told when the disk is opened again; it runs all the same.
+  if (const auto now = disk::FollowTop(files_.folder(), layers)) layers = *now;
   NoteDisk(layers);
+  if (Status removed = RemoveOtherLayers(); !removed) {
+    services_.Tell(Severity::kWarning, id_, "its disk is not what its record says",
+                   {{"error", CleanTail(removed.error().ToString())}});
+  }
   return {};
 }
 

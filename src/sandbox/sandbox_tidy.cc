@@ -2,8 +2,10 @@
 // disk and a file of memory, and many small ones become one; and large layers get their digests.
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "base/id.h"
+#include "disk/merge_rule.h"
 #include "memory/repack.h"
 #include "os/files.h"
 #include "sandbox/sandbox.h"
@@ -14,39 +16,36 @@
 namespace wrenn::sandbox {
 namespace {
 
-constexpr size_t kManyLayers = 6;
-// Layers up to this size are always worth merging.
-constexpr uint64_t kSmallLayer = 4 << 20;
-
-// How many of the top layers are merged into one: those that are not much larger than all above
-// them together, so that each byte is copied only as often as the disk doubles. 0 when they are
-// few.
-size_t LayersToMerge(const std::string& folder, const disk::Layers& layers) {
-  uint64_t above = 0;
-  size_t count = 0;
-  for (const disk::Layer& layer : layers) {
-    const uint64_t size = disk::AllocatedBytes(folder + "/" + layer.name);
-    if (count > 0 && size > kSmallLayer && size > 2 * above) break;
-    above += size;
-    ++count;
-  }
-  return count >= kManyLayers ? count : 0;
-}
-
 Status RemoveFiles(const std::string& folder, std::span<const disk::Layer> layers) {
   return disk::RemoveLayers(folder, disk::Layers(layers.begin(), layers.end()));
 }
 
 }  // namespace
 
-// Behind what waits for the executor already.
+// Behind what waits for the executor already; once, since it gives way to others.
 void Sandbox::TidyLater() {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(will_tidy_, true)) return;
+  }
   executor_->Post([self = shared_from_this()] { self->Tidy(); });
 }
 
 void Sandbox::Tidy() {
+  {
+    std::lock_guard lock(mutex_);
+    will_tidy_ = false;
+  }
   const store::SandboxRecord before = record();
-  if (before.state != store::SandboxState::kPaused || services_.closing) return;
+  if (services_.closing) return;
+  if (before.state == store::SandboxState::kRunning) {
+    if (Status shortened = ShortenDisk(); !shortened) {
+      services_.Tell(Severity::kWarning, id_, "its disk could not be shortened",
+                     {{"error", CleanTail(shortened.error().ToString())}});
+    }
+    return;
+  }
+  if (before.state != store::SandboxState::kPaused) return;
   const os::Paths& paths = services_.config.paths;
   const std::string from = paths.Snapshot(before.snapshot);
   const std::string id = NewId("sn");
@@ -93,7 +92,7 @@ Result<snapshot::Manifest> Sandbox::MakeTidy(const std::string& from, const std:
   ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(from));
   ASSIGN_OR_RETURN(disk::Layers layers, disk::ParseLayers(manifest.layers));
   ASSIGN_OR_RETURN(memory::Image image, memory::Load(from));
-  const size_t count = LayersToMerge(from, layers);
+  const size_t count = disk::LayersToMerge(from, layers);
   const bool repack = memory::WantsRepack(image);
   if (count == 0 && !repack) return manifest;
 

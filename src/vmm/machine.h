@@ -80,6 +80,12 @@ class Machine {
   virtual Status DropDisk(const std::string& path, Deadline deadline) = 0;
   // From now on the machine writes there, and never again to the layer below. Frozen only.
   virtual Status SwitchDisk(const std::string& path, Deadline deadline) = 0;
+  // Has the layer that it writes to lie over `merged`, a qcow2 layer that reads as all below it
+  // did, and closes those of `replaced` (top first) that it stands for. While it runs. The layer's
+  // header comes first: after a failure it says what is below, and the machine may still read what
+  // was.
+  virtual Status ReplaceBelow(const std::string& merged, const std::vector<std::string>& replaced,
+                              Deadline deadline) = 0;
   // The layer that it writes to, as the VMM says; for a server that adopts it. All of a disk's
   // layers lie in one folder.
   virtual Result<std::string> Disk(Deadline deadline) = 0;

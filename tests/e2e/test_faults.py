@@ -5,6 +5,7 @@ The steps are those that the server itself times (src/sandbox/phases.h); $WRENN_
 
 import contextlib
 import http.client
+import json
 import os
 import sqlite3
 
@@ -219,3 +220,47 @@ class Faults(ServerTest):
                     self.assertIn(self.outcome(child["id"]), ("running", "error"))
 
         self.each_fault("create", [step for step in steps if step != "record"], body)
+
+    def test_shorten(self):
+        """While many snapshots of it are taken, the layers of its disk are merged."""
+        def snapshots(sandbox, count):
+            for _ in range(count):
+                if self.attempt("POST", "/v1/snapshots", {"sandbox_id": sandbox, "name": unique("s")}) is None:
+                    return
+        sandbox = self.seeded()
+        snapshots(sandbox, 12)
+        steps = wait_for("a merge", lambda: self.shorten_steps(), 20)
+        self.api.delete(sandbox)
+        def body(victim, step):
+            sandbox = self.seeded()
+            # The merge goes on behind one of them, and the fault hits in it or at the next.
+            snapshots(sandbox, 8)
+            if victim == "server":
+                self.server.process.wait(20)
+            self.revive()
+            if victim == "machine":
+                self.assertEqual(self.outcome(sandbox), "error")
+            else:
+                self.is_whole(sandbox)
+                folder = f"{self.server.root}/sandboxes/{sandbox}"
+                files = {name for name in os.listdir(folder) if name.startswith("disk-")}
+                self.assertEqual(files, self.layers(sandbox))
+                # All of it comes back from the disk.
+                self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
+                self.is_whole(sandbox)
+            for record in self.api.call("GET", "/v1/templates", expect=200).json():
+                if record["type"] == "snapshot" and record["name"] != SEED:
+                    self.api.call("DELETE", f"/v1/snapshots/{record['name']}", expect=204)
+
+        self.each_fault("shorten", steps, body)
+
+    def shorten_steps(self):
+        """The steps of a merge, when there has been a whole one."""
+        with contextlib.suppress(AssertionError):
+            steps = self.steps("shorten")
+            return steps if "remove" in steps else None
+
+    def layers(self, sandbox):
+        with contextlib.closing(sqlite3.connect(f"{self.server.root}/wrenn.db")) as store:
+            (disk,) = store.execute("SELECT disk FROM sandboxes WHERE id = ?", (sandbox,)).fetchone()
+        return set(json.loads(disk)["layers"])

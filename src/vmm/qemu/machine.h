@@ -54,6 +54,8 @@ class QemuMachine final : public Machine {
   Status PrepareDisk(const std::string& path, Deadline deadline) override;
   Status DropDisk(const std::string& path, Deadline deadline) override;
   Status SwitchDisk(const std::string& path, Deadline deadline) override;
+  Status ReplaceBelow(const std::string& merged, const std::vector<std::string>& replaced,
+                      Deadline deadline) override;
   Result<std::string> Disk(Deadline deadline) override;
   uint64_t HostMemoryBytes() const override;
 

@@ -107,4 +107,28 @@ Status QemuMachine::SwitchDisk(const std::string& path, Deadline deadline) {
                  deadline);
 }
 
+Status QemuMachine::ReplaceBelow(const std::string& merged,
+                                 const std::vector<std::string>& replaced, Deadline deadline) {
+  ASSIGN_OR_RETURN(const std::string top, Disk(deadline));
+  const std::string name = DiskNodeName(top);
+  const auto file_name = [](const std::string& path) { return path.substr(path.rfind('/') + 1); };
+  // QEMU takes the top layer's own format for that of the one below; both are qcow2.
+  RETURN_IF_ERROR(Command(
+      "change-backing-file",
+      {{"device", name}, {"image-node-name", name}, {"backing-file", "./" + file_name(merged)}},
+      deadline));
+  json::object below = DiskNode(merged, DiskFormat::kQcow2, false);
+  below["read-only"] = true;  // what is below it is opened with it
+  RETURN_IF_ERROR(Command("blockdev-add", std::move(below), deadline));
+  // All that it was opened with must be said again, or it takes the default.
+  json::object node = DiskNode(top, DiskFormat::kQcow2, false);
+  node["backing"] = DiskNodeName(merged);
+  RETURN_IF_ERROR(
+      Command("blockdev-reopen", {{"options", json::array{std::move(node)}}}, deadline));
+  // Those that came by PrepareDisk() stay open until they are deleted, and keep their space on the
+  // disk; those that QEMU found by itself have other names, and are closed already.
+  for (const std::string& path : replaced) (void)DropDisk(path, deadline);
+  return {};
+}
+
 }  // namespace wrenn::vmm
