@@ -59,6 +59,13 @@ void Client::Return(Lane lane, std::unique_ptr<wire::HttpClient> http) {
   if (idle.size() < kMaxIdle) idle.push_back(std::move(http));
 }
 
+Status Client::Connect(Deadline deadline) {
+  ASSIGN_OR_RETURN(Connection connection, Take(Lane::kInteractive, deadline));
+  std::lock_guard lock(mutex_);
+  idle_[static_cast<size_t>(Lane::kInteractive)].push_back(std::move(connection.http));
+  return {};
+}
+
 // --- Requests ---
 
 wire::RequestHead Client::MakeHead(Method method, std::string target, const As& as) {

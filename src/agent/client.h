@@ -79,6 +79,8 @@ class Client {
  public:
   Client(std::shared_ptr<Channel> channel, std::string token);
 
+  // Waits until the agent takes connections; the first call uses the one that is made here.
+  Status Connect(Deadline deadline);
   // The step after boot or restore. Also changes the token that later calls use.
   Result<wire::InitReply> Init(const wire::InitRequest& request, Deadline deadline);
   // Makes the guest shut down in order. Returns when it has begun.

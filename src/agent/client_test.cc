@@ -44,6 +44,31 @@ TEST_P(ClientTest, SyncsTheDisk) {
   EXPECT_EQ(stranger.Sync(Soon()).error().code, Code::kUnauthenticated);
 }
 
+// Counts the connections that are made through another channel.
+class CountingChannel final : public Channel {
+ public:
+  CountingChannel(uint16_t port, int& count)
+      : inner_(MakeTcpChannel("127.0.0.1", port)), count_(count) {}
+  Result<UniqueFd> Connect(uint16_t port, Lane lane, Deadline deadline) override {
+    ++count_;
+    return inner_->Connect(port, lane, deadline);
+  }
+  void Close() override { inner_->Close(); }
+
+ private:
+  std::unique_ptr<Channel> inner_;
+  int& count_;
+};
+
+TEST_P(ClientTest, TheFirstCallUsesTheConnectionThatWasWaitedFor) {
+  int count = 0;
+  Client client(std::make_shared<CountingChannel>(agent_.port(), count), "secret");
+  ASSERT_TRUE(client.Connect(Soon()));
+  ASSERT_TRUE(client.Connect(Soon()));
+  EXPECT_TRUE(client.Health(Soon()));
+  EXPECT_EQ(count, 1);
+}
+
 TEST_P(ClientTest, ManyCallsAtOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 30; ++i) {

@@ -193,12 +193,9 @@ std::shared_ptr<agent::Client> Sandbox::Agent() const {
   return client_;
 }
 
-// The first stream is made when the agent runs; until then this waits.
 Status Sandbox::WaitForAgent(Deadline deadline, Phases& phases) {
   if (IsInterrupted()) return Fail(Code::kAborted, "interrupted");
-  ASSIGN_OR_RETURN(
-      const UniqueFd first,
-      Agent()->channel().Connect(wire::kAgentPort, agent::Lane::kInteractive, deadline));
+  RETURN_IF_ERROR(Agent()->Connect(deadline));
   phases.Mark("agent");
   return {};
 }
