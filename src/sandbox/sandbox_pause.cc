@@ -12,7 +12,7 @@ using store::SandboxState;
 
 // For the guest to write its own caches to its disk, so that the disk alone is worth something.
 constexpr std::chrono::seconds kSyncLimit{5};
-// Layers up to this size get their digests while somebody waits for the pause: about 20 ms.
+// Layers up to this size get their digests while somebody waits for the pause: about 30 ms.
 constexpr uint64_t kQuickDigest = 32 << 20;
 
 }  // namespace
