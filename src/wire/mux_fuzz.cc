@@ -26,7 +26,8 @@ void RunServer(std::string_view first, std::string_view rest) {
   auto transport = MakeTransport(rest);
   if (!transport) return;
   std::vector<UniqueFd> ends;
-  const ServerSession::Accept accept = [&](uint16_t port) -> Result<UniqueFd> {
+  MuxServerOptions options;
+  options.accept = [&](uint16_t port) -> Result<UniqueFd> {
     if (port % 2 == 1) return Fail(Code::kUnavailable, "port {} is refused\n", port);
     ASSIGN_OR_RETURN(auto pair, SocketPair());
     // A service that says something and reads nothing.
@@ -36,7 +37,7 @@ void RunServer(std::string_view first, std::string_view rest) {
     if (ends.size() > kMuxMaxStreams) std::abort();
     return std::move(pair.first);
   };
-  ServerSession session(transport->first.get(), -1, std::string(kHelloReply), accept);
+  ServerSession session(transport->first.get(), std::string(kHelloReply), options);
   session.Run(first);
 }
 
