@@ -153,6 +153,7 @@ TEST_F(SnapshotImportTest, RefusesADiskOverAFileOfTheHost) {
                           other.insert(0, std::string(old.size() - other.size(), '/'));
                           text.replace(at, old.size(), other);
                           (void)WriteFileAtomically(path, text);
+                          ChangeManifest(folder, "template_name", "another");
                         }),
                 "do not fit");
 }
