@@ -20,8 +20,8 @@ class Channel {
   // A connected, non-blocking stream socket: to the agent for wire::kAgentPort, else to
   // localhost:port in the guest. kUnavailable when the guest cannot be reached or nothing listens.
   virtual Result<UniqueFd> Connect(uint16_t port, Lane lane, Deadline deadline) = 0;
-  // Connects to the machine (not to the guest, which need not run), so that a guest that is restored
-  // finds its host there. The first Connect() does it otherwise.
+  // Connects to the machine (not to the guest, which need not run), so that a guest that is
+  // restored finds its host there. The first Connect() does it otherwise.
   virtual Status Open(Deadline) { return {}; }
   // Ends all streams; later Connect() calls fail. For a machine that is going away.
   virtual void Close() = 0;
