@@ -19,8 +19,11 @@ void RunOnce(agent::Client& agent, Deadline deadline) {
 
 }  // namespace
 
-Status ExerciseAgent(agent::Client& agent, const std::string& id, Deadline deadline) {
+Status ExerciseAgent(agent::Client& agent, const std::string& id, const std::string& token,
+                     Deadline deadline) {
   wire::InitRequest init;
+  if (!token.empty()) init.access_token = token;
+  init.env_vars = {{"WRENN_SANDBOX", "true"}, {"WRENN_SANDBOX_ID", id}};
   init.sandbox_id = id;
   init.hostname = id;
   init.machine_id = RandomHex(32);

@@ -9,8 +9,10 @@
 
 namespace wrenn::sandbox {
 
-// Gives the guest the identity `id` (no token, so another can follow) and runs a program in it. An
-// error when the agent does not take the identity; a guest without that program is good enough.
-Status ExerciseAgent(agent::Client& agent, const std::string& id, Deadline deadline);
+// Gives the guest the identity `id` and runs a program in it. With a token, only who knows it (as
+// `agent` does then) can go on; without one ("") anybody. An error when the agent does not take the
+// identity; a guest without that program is good enough.
+Status ExerciseAgent(agent::Client& agent, const std::string& id, const std::string& token,
+                     Deadline deadline);
 
 }  // namespace wrenn::sandbox

@@ -149,7 +149,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   phases.Mark("vmm");
   if (source.warm.empty()) return {};
   RETURN_IF_ERROR(WaitForAgent(deadline, phases));
-  RETURN_IF_ERROR(ExerciseAgent(*Agent(), id_, deadline));
+  RETURN_IF_ERROR(ExerciseAgent(*Agent(), id_, "", deadline));
   KeepWarm(source.warm, phases);
   return {};
 }

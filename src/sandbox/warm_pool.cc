@@ -19,6 +19,9 @@ constexpr minutes kKeptFor{10};
 constexpr seconds kRetry{10};
 constexpr seconds kMakeLimit{60};
 constexpr seconds kKillLimit{10};
+// What the first round makes in the guest the next ones find there, as the sandbox will: so they
+// run other code.
+constexpr int kRounds = 3;
 // Of the memory that sandboxes may have, the pool takes at most one part of so many.
 constexpr int kShare = 4;
 
@@ -235,9 +238,12 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   vmm::Machine& vmm = *machine.restored.machine;
   machine.restored.agent =
       std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);
-  RETURN_IF_ERROR(vmm.Continue(deadline));
-  RETURN_IF_ERROR(ExerciseAgent(*machine.restored.agent, machine.id, deadline));
-  return vmm.Freeze(deadline);
+  for (int round = 0; round < kRounds; ++round) {
+    RETURN_IF_ERROR(vmm.Continue(deadline));
+    RETURN_IF_ERROR(ExerciseAgent(*machine.restored.agent, machine.id, RandomHex(64), deadline));
+    RETURN_IF_ERROR(vmm.Freeze(deadline));
+  }
+  return {};
 }
 
 }  // namespace wrenn::sandbox
