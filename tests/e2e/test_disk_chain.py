@@ -75,7 +75,8 @@ class DiskChain(ServerTest):
         ramcheck.start(self.api, sandbox)
         self.api.call("POST", f"/v1/sandboxes/{sandbox}/exec", {
             "cmd": "/bin/sh", "args": ["-c", WRITER], "user": "root", "background": True}, expect=202)
-        ramcheck.run(self.api, sandbox, "while [ $(ls /root/written | wc -l) -lt 10 ]; do usleep 10000; done")
+        wait_for("ten files", lambda: int(ramcheck.run(
+            self.api, sandbox, "ls /root/written 2>/dev/null | wc -l")) >= 10, 60)
         prefix = unique()
         most = 0
         for number in range(SNAPSHOTS):
