@@ -49,6 +49,8 @@ class ProcessMachine final : public vmm::Machine {
     std::lock_guard lock(mutex_);
     return exit_;
   }
+  std::string Held() const override { return {}; }
+  void OnHold(std::function<void(const std::string&)>) override {}
   Status Freeze(Deadline) override { return {}; }
   Status Continue(Deadline) override { return {}; }
   Status Kill(Deadline deadline) override {

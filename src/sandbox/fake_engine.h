@@ -34,6 +34,7 @@ struct FakeBehaviour {
   bool ignores_shutdown = false;    // the agent accepts the shutdown and nothing follows
   bool refuses_shutdown = false;    // the agent answers with an error
   bool unhealthy = false;           // GET /health is answered with an error
+  bool held = false;                // Held()
   bool unkillable = false;          // Kill() and Reap() run into their deadline
   bool state_fails = false;         // SaveState() fails, and nothing is left of it
   bool switch_fails = false;        // SwitchDisk() fails
@@ -264,6 +265,10 @@ class FakeMachine final : public vmm::Machine {
     vm_->OnExit(std::move(callback));
   }
   std::optional<vmm::MachineExit> exit() const override { return vm_->exit(); }
+  std::string Held() const override {
+    return vm_->behaviour().held ? "it is held for the test" : "";
+  }
+  void OnHold(std::function<void(const std::string&)>) override {}
   Status Freeze(Deadline) override { return SetFrozen(true); }
   Status Continue(Deadline) override { return SetFrozen(false); }
   Status Kill(Deadline deadline) override { return vm_->Kill(deadline); }

@@ -84,7 +84,7 @@ class ManagerImpl final : public Manager {
 
   Result<store::SandboxRecord> Get(const std::string& tenant, const std::string& id) override {
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
-    return sandbox->record();
+    return sandbox->View();
   }
 
   Result<store::SandboxRecord> GetAfterLoss(const std::string& tenant,
@@ -97,7 +97,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(auto records, services_.store.ListSandboxes(tenant));
     // What lives is known better here.
     for (store::SandboxRecord& record : records) {
-      if (const auto live = directory_.FindLive(record.id)) record = live->record();
+      if (const auto live = directory_.FindLive(record.id)) record = live->View();
     }
     return records;
   }

@@ -34,13 +34,15 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Executor& executor() { return *executor_; }
 
   store::SandboxRecord record() const;
+  // The record for people: its reason says why the sandbox stands still, if it does.
+  store::SandboxRecord View() const;
   // The record of one whose agent could not be reached: waits a moment for its machine's end, and
   // says that as the record soon will.
   store::SandboxRecord RecordAfterLoss() const;
   // Whether there is more to it than its record and its logs.
   bool IsLive() const;
 
-  // kAborted when it does not run.
+  // kAborted when it does not run; kUnavailable when its machine is held.
   Result<std::unique_ptr<Lease>> Use();
   Result<store::SandboxRecord> Touch();
   // It is idle when this has passed; look again then.
@@ -167,6 +169,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   Status RemoveSnapshot();
   void ForgetSnapshot();
+
+  // sandbox_hold.cc
+  // Why the guest cannot answer, since its machine is held; else empty.
+  std::string WhyHeld() const;
+  void HandleHold(const std::string& why);
 
   // sandbox_end.cc
   void HandleExit(const vmm::MachineExit& exit);

@@ -33,7 +33,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   std::shared_ptr<ExitSignal> exit;
   {
     std::lock_guard lock(mutex_);
-    if (!interrupted_) client = client_;
+    if (!interrupted_ && machine_ && machine_->Held().empty()) client = client_;
     exit = exit_;
   }
   if (client && exit && !exit->Get()) {

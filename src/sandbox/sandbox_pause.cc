@@ -42,7 +42,7 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   }
   phases.Mark("record");
   // A guest that cannot is frozen all the same: its caches are in its memory.
-  (void)Agent()->Sync(Deadline::After(kSyncLimit));
+  if (WhyHeld().empty()) (void)Agent()->Sync(Deadline::After(kSyncLimit));
   phases.Mark("sync");
 
   const auto freeze = [&]() -> Status {
@@ -160,7 +160,7 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
     std::lock_guard lock(mutex_);
     RETURN_IF_ERROR(CheckRunning());
   }
-  if (durability == snapshot::Durability::kDurable) {
+  if (durability == snapshot::Durability::kDurable && WhyHeld().empty()) {
     (void)Agent()->Sync(Deadline::After(kSyncLimit));
     phases.Mark("sync");
   }

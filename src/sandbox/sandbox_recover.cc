@@ -11,6 +11,8 @@ namespace {
 using store::SandboxState;
 
 constexpr std::chrono::seconds kVmmLimit{10};
+// How long it may take until it is seen that a machine is held.
+constexpr std::chrono::milliseconds kHeldLag{2'000};
 
 }  // namespace
 
@@ -82,10 +84,12 @@ Status Sandbox::Adopt() {
   auto agent = std::make_shared<agent::Client>((*machine)->channel(), record().agent_token);
   TakeMachine(std::move(*machine), std::move(agent));
   RETURN_IF_ERROR(CorrectDisk());
-  if (auto health = Agent()->Health(Deadline::After(services_.config.adopt_limit)); !health) {
-    return Fail(health.error().WithContext("the guest did not answer after the server's restart"));
-  }
-  return {};
+  const Deadline deadline = Deadline::After(services_.config.adopt_limit);
+  auto health = Agent()->Health(Deadline::After(std::min(kHeldLag, services_.config.adopt_limit)));
+  if (!health && WhyHeld().empty()) health = Agent()->Health(deadline);
+  // One that is held cannot answer, and goes on later.
+  if (health || !WhyHeld().empty()) return {};
+  return Fail(health.error().WithContext("the guest did not answer after the server's restart"));
 }
 
 // A server that was killed between giving the machine another disk layer, on top or below, and

@@ -1,31 +1,16 @@
 // How a sandbox comes up: booted from a template, or restored from a snapshot.
 #include "base/id.h"
 #include "sandbox/exercise.h"
+#include "sandbox/init_request.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
 #include "sandbox/warm_pool.h"
-#include "wire/agent_api.h"
 
 namespace wrenn::sandbox {
 namespace {
 
 using std::chrono::milliseconds;
 using store::SandboxState;
-
-wire::InitRequest MakeInitRequest(const store::SandboxRecord& record) {
-  wire::InitRequest request;
-  request.access_token = record.agent_token;
-  request.env_vars = record.envs;
-  request.env_vars["WRENN_SANDBOX"] = "true";
-  request.env_vars["WRENN_SANDBOX_ID"] = record.id;
-  request.env_vars["WRENN_TEMPLATE"] = record.template_name;
-  request.sandbox_id = record.id;
-  request.hostname = record.id;
-  request.machine_id = RandomHex(32);
-  request.entropy = RandomBytes(64);
-  request.timestamp = std::chrono::system_clock::now();
-  return request;
-}
 
 // How failures deep below look to the one who asked for a sandbox: a missing file is not "not
 // found".
@@ -234,6 +219,11 @@ void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine,
     channel->Close();
     executor->Post([weak, exit] {
       if (const auto sandbox = weak.lock()) sandbox->HandleExit(exit);
+    });
+  });
+  shared->OnHold([executor = executor_, weak = weak_from_this()](const std::string& why) {
+    executor->Post([weak, why] {
+      if (const auto sandbox = weak.lock()) sandbox->HandleHold(why);
     });
   });
 }

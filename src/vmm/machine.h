@@ -60,6 +60,13 @@ class Machine {
   virtual void OnExit(std::function<void(const MachineExit&)> callback) = 0;
   virtual std::optional<MachineExit> exit() const = 0;
 
+  // Why the machine stands still though nobody froze it, for people; empty while it does not. It
+  // goes on by itself when the reason has passed.
+  virtual std::string Held() const = 0;
+  // Called from a thread of the machine's with that reason when it begins, and with "" when the
+  // machine goes on. Replaces an earlier callback.
+  virtual void OnHold(std::function<void(const std::string& why)> callback) = 0;
+
   // Stops and continues all vCPUs.
   virtual Status Freeze(Deadline deadline) = 0;
   virtual Status Continue(Deadline deadline) = 0;

@@ -48,9 +48,6 @@ MachineExit FromSignal(const ExitEvidence& evidence) {
 }  // namespace
 
 MachineExit ExplainExit(const ExitEvidence& evidence) {
-  if (evidence.disk_full) {
-    return {"host disk full: the sandbox's writes could not be stored; free some space", false};
-  }
   if (evidence.disk_error) {
     return {"host disk error: the sandbox's writes could not be stored", false};
   }

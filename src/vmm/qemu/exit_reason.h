@@ -12,8 +12,7 @@ namespace wrenn::vmm {
 struct ExitEvidence {
   os::ExitStatus status;          // of the VMM's process
   bool killed = false;            // by us, on request
-  bool disk_full = false;         // QMP: a write of the guest's found no space
-  bool disk_error = false;        // QMP: a write of the guest's failed otherwise
+  bool disk_error = false;        // QMP: a write of the guest's failed, and not for want of space
   std::string network_end;        // how the processes of its network ended before it; empty: not
   std::string shutdown_reason;    // QMP's SHUTDOWN event: "guest-shutdown", "guest-reset", ...
   std::string console_tail;       // the end of the guest's console

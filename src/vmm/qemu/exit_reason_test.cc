@@ -41,8 +41,6 @@ TEST(ExitReasonTest, VmmsEnd) {
   EXPECT_NE(ExplainExit(evidence).reason.find("ran out of memory"), std::string::npos);
   evidence.killed = true;
   EXPECT_EQ(ExplainExit(evidence).reason, "killed");
-  evidence.disk_full = true;
-  EXPECT_EQ(ExplainExit(evidence).reason.find("host disk full"), 0u);
   EXPECT_EQ(ExplainExit(ExitEvidence()).reason, "VMM ended for an unknown reason");
   evidence = Ended(0);
   evidence.shutdown_reason = "host-qmp-quit";

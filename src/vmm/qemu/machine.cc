@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/io.h"
+#include "os/files.h"
 #include "os/process_info.h"
 
 namespace wrenn::vmm {
@@ -15,6 +16,11 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kTailKept = 4096;
+// A machine whose write found no room on the host's disk waits for so much, looking so often.
+constexpr uint64_t kRoomToGoOn = 16 << 20;
+constexpr milliseconds kLookForRoom{500};
+// For a command to be taken by a VMM that does nothing else.
+constexpr milliseconds kPostLimit{1000};
 
 // How often output may wake us: a guest that floods its console (a byte a wake-up, if it likes)
 // must cost little. What is not read in time waits in the socket and then holds the guest up.
@@ -133,7 +139,10 @@ bool QemuMachine::WatchOnce(bool quiet) {
     for (const os::Process& helper : parts_.helpers) entries.push_back({helper.pidfd(), POLLIN, 0});
   }
   constexpr int kQuietMs = 20;
-  if (::poll(entries.data(), entries.size(), quiet ? kQuietMs : -1) <= 0) return true;
+  const int awake_ms = held_ ? static_cast<int>(kLookForRoom.count()) : -1;
+  const int ready = ::poll(entries.data(), entries.size(), quiet ? kQuietMs : awake_ms);
+  if (held_) TryToGoOn();
+  if (ready <= 0) return true;
   if (entries[0].revents != 0) return false;
   if (entries[2].revents != 0) {
     qmp_open_ = parts_.vmm.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
@@ -184,16 +193,46 @@ void QemuMachine::HandleEvent(const QmpEvent& event) {
     evidence_.shutdown_reason = data.String("reason");
     if (evidence_.shutdown_reason.empty()) evidence_.shutdown_reason = "no reason given";
   } else if (event.name == "BLOCK_IO_ERROR" && data.String("action") == "stop") {
-    // QEMU has stopped the machine at this write. It would wait for ever for somebody to make room
-    // or to repair the disk.
-    (data.Bool("nospace") ? evidence_.disk_full : evidence_.disk_error) = true;
+    // QEMU has stopped the machine at this write, and tries it again when it is let go on.
+    if (data.Bool("nospace")) return SetHeld(true);
+    evidence_.disk_error = true;
     std::lock_guard lock(mutex_);
     (void)parts_.process.Signal(SIGKILL);
+  } else if (event.name == "RESUME") {
+    SetHeld(false);
   } else if (event.name == "MIGRATION") {
     std::lock_guard lock(mutex_);
     migration_ = data.String("status");
     changed_.notify_all();
   }
+}
+
+void QemuMachine::TryToGoOn() {
+  if (Deadline::Clock::now() < next_try_) return;
+  next_try_ = Deadline::Clock::now() + kLookForRoom;
+  const auto free = os::FreeDiskBytes(parts_.config.directory);
+  if (!free || *free < kRoomToGoOn) return;
+  std::lock_guard lock(mutex_);
+  // Whoever froze it lets it go on.
+  if (!frozen_) (void)parts_.vmm.qmp->Post("cont", Deadline::After(kPostLimit));
+}
+
+void QemuMachine::SetHeld(bool held) {
+  if (held_.exchange(held) == held) return;
+  std::unique_lock lock(mutex_);
+  const auto callback = on_hold_;
+  lock.unlock();
+  if (callback) callback(Held());
+}
+
+void QemuMachine::OnHold(std::function<void(const std::string& why)> callback) {
+  std::lock_guard lock(mutex_);
+  on_hold_ = std::move(callback);
+}
+
+std::string QemuMachine::Held() const {
+  if (!held_) return {};
+  return "the host's disk is full; it goes on by itself as soon as there is room";
 }
 
 void QemuMachine::ReadConsole() {
@@ -271,17 +310,28 @@ Status QemuMachine::Command(const std::string& command, json::object arguments, 
   return {};
 }
 
-Status QemuMachine::Freeze(Deadline deadline) { return Command("stop", {}, deadline); }
+Status QemuMachine::Freeze(Deadline deadline) {
+  {
+    std::lock_guard lock(mutex_);
+    frozen_ = true;
+  }
+  return Command("stop", {}, deadline);
+}
 
-Status QemuMachine::Continue(Deadline deadline) { return Command("cont", {}, deadline); }
+Status QemuMachine::Continue(Deadline deadline) {
+  {
+    std::lock_guard lock(mutex_);
+    frozen_ = false;
+  }
+  return Command("cont", {}, deadline);
+}
 
 Status QemuMachine::Thaw(Deadline deadline) {
   ASSIGN_OR_RETURN(const json::value reply, parts_.vmm.qmp->Execute("query-status", {}, deadline));
   const json::object none;
   const std::string status =
       JsonReader(reply.is_object() ? reply.get_object() : none).String("status");
-  // "io-error": a write found no space while nobody watched. It is tried again, and if it fails
-  // again the machine ends with that reason.
+  // "io-error": a write found no space while nobody watched. It is tried again, and watched now.
   if (status != "paused" && status != "io-error") return {};
   return Continue(deadline);
 }

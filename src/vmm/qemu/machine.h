@@ -46,6 +46,8 @@ class QemuMachine final : public Machine {
   std::shared_ptr<agent::Channel> channel() override { return channel_; }
   void OnExit(std::function<void(const MachineExit&)> callback) override;
   std::optional<MachineExit> exit() const override;
+  std::string Held() const override;
+  void OnHold(std::function<void(const std::string& why)> callback) override;
   Status Freeze(Deadline deadline) override;
   Status Continue(Deadline deadline) override;
   Status Kill(Deadline deadline) override;
@@ -71,6 +73,9 @@ class QemuMachine final : public Machine {
   // One round of waiting and handling; false when the process has ended or the object ends.
   bool WatchOnce(bool quiet);
   void HandleEvent(const QmpEvent& event);
+  void SetHeld(bool held);
+  // Lets a machine that is held go on, if there is room on its disk again.
+  void TryToGoOn();
   Status Command(const std::string& command, json::object arguments, Deadline deadline);
   Status WaitForState(Deadline deadline);
   Result<std::string> DiskNodeInUse(Deadline deadline);
@@ -90,13 +95,17 @@ class QemuMachine final : public Machine {
   std::string stderr_tail_;
   ExitEvidence evidence_;
   bool qmp_open_ = true;
+  Deadline::Clock::time_point next_try_;  // to go on
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::string migration_;  // QEMU's word for how far the loading of the state is
   std::optional<MachineExit> exit_;
   std::function<void(const MachineExit&)> on_exit_;
+  std::function<void(const std::string&)> on_hold_;
   std::atomic<bool> kill_requested_ = false;
+  std::atomic<bool> held_ = false;  // a write of the guest's waits for room on the host's disk
+  bool frozen_ = false;             // by Freeze()
   std::thread thread_;
 };
 

@@ -89,20 +89,7 @@ Result<json::value> QmpClient::Send(const std::string& command, json::object arg
   waiting_[id] = &answer;
   lock.unlock();
 
-  json::object message{{"execute", command}, {"id", id}};
-  if (!arguments.empty()) message["arguments"] = std::move(arguments);
-  Status written;
-  {
-    std::lock_guard write_lock(write_mutex_);
-    std::string line = json::serialize(message) + "\n";
-    if (descriptor >= 0) {
-      written = SendWithDescriptor(fd(), line.substr(0, 1), descriptor);
-      line.erase(0, 1);
-    }
-    if (written) written = WriteAll(fd(), line, deadline);
-  }
-  // A command that was cut short spoils all that follow.
-  if (!written) End();
+  (void)Write(id, command, std::move(arguments), descriptor, deadline);
 
   lock.lock();
   const auto done = [&] { return answer.result.has_value(); };
@@ -114,6 +101,33 @@ Result<json::value> QmpClient::Send(const std::string& command, json::object arg
   waiting_.erase(id);
   if (answer.result) return std::move(*answer.result);
   return Fail(Code::kDeadlineExceeded, "the VMM did not answer '{}' in time", command);
+}
+
+Status QmpClient::Post(const std::string& command, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  if (ended_) return Fail(Ended());
+  const uint64_t id = next_id_++;
+  lock.unlock();
+  return Write(id, command, {}, -1, deadline);
+}
+
+Status QmpClient::Write(uint64_t id, const std::string& command, json::object arguments,
+                        int descriptor, Deadline deadline) {
+  json::object message{{"execute", command}, {"id", id}};
+  if (!arguments.empty()) message["arguments"] = std::move(arguments);
+  std::string line = json::serialize(message) + "\n";
+  Status written;
+  {
+    std::lock_guard write_lock(write_mutex_);
+    if (descriptor >= 0) {
+      written = SendWithDescriptor(fd(), line.substr(0, 1), descriptor);
+      line.erase(0, 1);
+    }
+    if (written) written = WriteAll(fd(), line, deadline);
+  }
+  // A command that was cut short spoils all that follow.
+  if (!written) End();
+  return written;
 }
 
 bool QmpClient::Pump(const std::function<void(const QmpEvent&)>& on_event) {

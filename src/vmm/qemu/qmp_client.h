@@ -27,6 +27,8 @@ class QmpClient {
   // kUnavailable when the connection has ended.
   Result<json::value> Execute(const std::string& command, json::object arguments,
                               Deadline deadline);
+  // Sends a command and does not wait for its answer: for the thread that pumps.
+  Status Post(const std::string& command, Deadline deadline);
   // Hands the VMM a descriptor under a name, for a command to use (getfd). The caller keeps its
   // own.
   Status PassDescriptor(const std::string& name, int descriptor, Deadline deadline);
@@ -47,6 +49,8 @@ class QmpClient {
   // `descriptor` goes with the command's first byte, unless it is -1.
   Result<json::value> Send(const std::string& command, json::object arguments, int descriptor,
                            Deadline deadline);
+  Status Write(uint64_t id, const std::string& command, json::object arguments, int descriptor,
+               Deadline deadline);
   Status Negotiate(Deadline deadline);
   Result<QmpMessage> ReadMessage(Deadline deadline);
   void Deliver(QmpMessage message, const std::function<void(const QmpEvent&)>& on_event);
