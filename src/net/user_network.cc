@@ -1,7 +1,12 @@
 #include "net/user_network.h"
 
+#include <grp.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "base/io.h"
@@ -35,6 +40,29 @@ Result<os::Process> Start(std::vector<std::string> argv, std::vector<int> fds, i
   return os::Process::Spawn(options);
 }
 
+// passt leaves root for the user "nobody" and makes itself namespaces; it ends where it may not. As
+// it does, in a process of its own.
+Status TryUserNamespace() {
+  constexpr uid_t kNobody = 65534;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 &&
+        (::setgroups(0, nullptr) != 0 || ::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) {
+      ::_exit(errno);
+    }
+    ::_exit(::unshare(CLONE_NEWUSER) == 0 ? 0 : errno);
+  }
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child) return Fail(ErrnoError("fork"));
+  if (status == 0) return {};
+  return Fail(Error{
+      Code::kFailedPrecondition,
+      "network egress needs user namespaces, which the kernel refuses here: in a chroot none can "
+      "be made; in a container allow them; on a host see the settings user.max_user_namespaces and "
+      "kernel.unprivileged_userns_clone",
+      WIFEXITED(status) ? std::generic_category().message(WEXITSTATUS(status)) : ""});
+}
+
 }  // namespace
 
 Status CheckUserNetwork() {
@@ -48,7 +76,8 @@ Status CheckUserNetwork() {
         "network egress needs the program 'wrenn-egress', which is part of wrenn: put it beside "
         "'wrenn' or name it in $WRENN_EGRESS");
   }
-  return {};
+  static const Status namespaces = TryUserNamespace();
+  return namespaces;
 }
 
 std::vector<std::string> PasstCommandLine(int fd) {

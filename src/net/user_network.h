@@ -25,7 +25,8 @@ struct UserNetwork {
   UniqueFd socket;  // the machine's end: frames, each behind its length (QEMU's -netdev stream)
 };
 
-// Whether it can be had; kFailedPrecondition with the Debian package's name otherwise.
+// Whether it can be had; kFailedPrecondition with the remedy otherwise. Whether the kernel lets
+// passt shut itself in is tried once per process.
 Status CheckUserNetwork();
 
 // passt's arguments, argv[0] included; its socket is descriptor `fd`. A pure function.

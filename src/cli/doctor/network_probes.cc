@@ -8,6 +8,7 @@
 #include "cli/doctor/in_namespaces.h"
 #include "cli/doctor/probes.h"
 #include "cli/doctor/run_tool.h"
+#include "net/user_network.h"
 #include "os/process.h"
 
 namespace wrenn::cli::doctor {
@@ -90,10 +91,15 @@ Check CheckPasst() {
     // What Debian 12's says of itself.
     if (check.finding == "passt unknown version") check.finding = "installed, of unknown version";
     check.consequence = "sandboxes can reach the internet without root (--egress)";
+    if (const Status usable = net::CheckUserNetwork(); !usable) {
+      check.verdict = Verdict::kLimited;
+      check.consequence = "no --egress";
+      check.remedy = usable.error().message;
+    }
   } else {
     check.verdict = Verdict::kLimited;
     check.finding = version.error().message;
-    check.consequence = "no --egress without root";
+    check.consequence = "no --egress";
     check.remedy = "apt install passt";
   }
   return check;
