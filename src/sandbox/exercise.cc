@@ -6,11 +6,15 @@
 namespace wrenn::sandbox {
 namespace {
 
+// It takes tens of milliseconds; a guest's program of that name may never end.
+constexpr std::chrono::seconds kRunLimit{10};
+
 void RunOnce(agent::Client& agent, Deadline deadline) {
   wire::StartRequest request;
   request.process.cmd = "/bin/true";
   request.stdin_open = false;
-  auto started = agent.Start(request, {}, std::chrono::milliseconds(0), deadline);
+  deadline = Deadline::Earlier(deadline, Deadline::After(kRunLimit));
+  auto started = agent.Start(request, {}, kRunLimit, deadline);
   while (started) {
     const auto event = started->stream.Next(deadline);
     if (!event || !*event) return;

@@ -336,8 +336,12 @@ class ManagerImpl final : public Manager {
     if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source));
     if (source.ready) record.id = source.ready->id;
     ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(record)));
+    const bool boots = !source.IsRestore();
     ASSIGN_OR_RETURN(auto sandbox, Sandbox::Make(services_, std::move(record)));
-    return Start(sandbox, std::move(source), std::move(reservation)).get();
+    auto made = Start(sandbox, std::move(source), std::move(reservation)).get();
+    // What it has kept warm is what the pool is made of.
+    if (made && boots && config_.warm_pool.fixed.contains(request.template_name)) FillPool();
+    return made;
   }
 
   Status CheckEgress(const CreateRequest& request) const {

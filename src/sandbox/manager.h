@@ -199,6 +199,9 @@ struct ManagerConfig {
   // How long activity is kept in memory before it is stored.
   std::chrono::milliseconds activity_interval{5'000};
   WarmPoolConfig warm_pool;
+  // Whether memory and disk of a snapshot are compared with their digests whenever a machine is
+  // restored from it. Machine state and memory map always are.
+  bool verify_at_load = false;
   // Told what happens; may be empty.
   Observer observer;
   // Called after each step of a transition ("pause.state"), on the sandbox's executor, for tests

@@ -201,6 +201,31 @@ TEST_F(PauseTest, ADamagedSnapshotIsRefused) {
   EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
 }
 
+TEST_F(PauseTest, DamagedMemoryIsFoundBeforeItIsLoadedIfThatIsAskedFor) {
+  config_.verify_at_load = true;
+  StartManager();
+  const std::string id = Create();
+  Memory(id)[0] = 'x';
+  Pause(id);
+  Resume(id);
+  Pause(id);
+  std::string file;
+  for (const std::string& name : Names(SnapshotFolder(id))) {
+    if (name.starts_with("memory-")) file = SnapshotFolder(id) + "/" + name;
+  }
+  const std::string good = *ReadFile(file);
+  ASSERT_TRUE(WriteFileAtomically(file, "y" + good.substr(1)));
+  const int before = engine_->restores();
+  const auto resumed = manager_->Resume(kTenant, id);
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().code, Code::kDataLoss);
+  EXPECT_THAT(resumed.error().message, HasSubstr("the snapshot is damaged"));
+  EXPECT_EQ(engine_->restores(), before);
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  ASSERT_TRUE(WriteFileAtomically(file, good));
+  Resume(id);
+}
+
 TEST_F(PauseTest, APausedOneCanBeStoppedAndRemoved) {
   const std::string stopped = Create();
   const std::string removed = Create();

@@ -1,6 +1,8 @@
 #include "sandbox/restore.h"
 
 #include "memory/fill.h"
+#include "snapshot/verify.h"
+#include "template/image.h"
 
 namespace wrenn::sandbox {
 
@@ -14,6 +16,11 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
                                 vmm::MachineConfig config, const Source& source, Deadline deadline,
                                 Phases& phases) {
   Restored restored;
+  if (services.config.verify_at_load) {
+    const std::string image = template_::ImageFile(services.config.paths, source.manifest->image);
+    RETURN_IF_ERROR(snapshot::VerifyForLoad(source.snapshot, *source.manifest, image));
+    phases.Mark("verify");
+  }
   ASSIGN_OR_RETURN(restored.disk, files.TakeDisk(source.snapshot, *source.manifest, 0));
   ASSIGN_OR_RETURN(const memory::Image image, files.TakeMemory(source.snapshot));
   SetDisk(config, restored.disk);

@@ -116,6 +116,13 @@ TEST_F(WarmPoolTest, ATemplateCanAlwaysHaveSome) {
   ASSERT_TRUE(WaitForReady(3));
 }
 
+TEST_F(WarmPoolTest, ATemplateThatAlwaysHasSomeHasThemFromItsFirstBootOn) {
+  config_.warm_pool = {.most = 0, .fixed = {{"minimal", 2}}};
+  StartManager();
+  (void)Create();
+  EXPECT_TRUE(WaitForReady(2));
+}
+
 TEST_F(WarmPoolTest, AFailureIsTriedAgainLaterAndLeavesNothing) {
   StartManager();
   const std::string first = Create();

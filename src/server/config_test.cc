@@ -37,6 +37,7 @@ root = "/srv/wrenn/"
 on_shutdown = "stop"
 ended_retention_hours = 1
 log_level = "debug"
+verify_at_load = "on"
 [engine]
 acceleration = "tcg"
 [disk]
@@ -53,6 +54,7 @@ max_memory_mb = 0
   EXPECT_EQ(config.paths.runtime, "/srv/wrenn/run");
   EXPECT_EQ(config.at_shutdown, sandbox::AtShutdown::kStop);
   EXPECT_EQ(config.ended_retention_hours, 1);
+  EXPECT_TRUE(config.verify_at_load);
   EXPECT_EQ(config.acceleration, "tcg");
   EXPECT_EQ(config.disk_backend, "copy");
   EXPECT_EQ(config.limits.max_sandboxes, 7);

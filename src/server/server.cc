@@ -71,6 +71,7 @@ Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config
   manager.disk_backend = config.disk_backend;
   manager.ended_retention = std::chrono::hours(config.ended_retention_hours);
   manager.warm_pool = config.warm_pool;
+  manager.verify_at_load = config.verify_at_load;
   manager.observer = LogHappening;
   manager.on_step = FaultFromEnvironment();
   return sandbox::MakeManager(std::move(manager), store, catalogue, engine);

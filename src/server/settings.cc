@@ -86,6 +86,13 @@ Status SetBackend(ServerConfig& config, const std::string& value) {
   return SetChoice(config.disk_backend, value, {"auto", "qcow2", "reflink", "copy"});
 }
 
+Status SetVerifyAtLoad(ServerConfig& config, const std::string& value) {
+  std::string choice;
+  RETURN_IF_ERROR(SetChoice(choice, value, {"on", "off"}));
+  config.verify_at_load = choice == "on";
+  return {};
+}
+
 Status SetLogFile(ServerConfig& config, const std::string& value) {
   return SetPath(config.log_file, value);
 }
@@ -147,6 +154,10 @@ constexpr Setting kSettings[] = {
     {"warm_pool", "WRENN_WARM_POOL", "--warm-pool", "auto|off|NAME=N,...",
      "Machines kept ready: by demand, none, or so many of these templates always (auto)", false,
      SetWarmPool},
+    {"verify_at_load", "WRENN_VERIFY_AT_LOAD", "--verify-at-load", "on|off",
+     "Whether memory and disk of a snapshot are compared with their checksums before each use "
+     "(off)",
+     false, SetVerifyAtLoad},
     {"engine.acceleration", "WRENN_ACCEL", "--accel", "auto|kvm|tcg",
      "How machines run: with hardware, emulated, or what works (auto)", false, SetAcceleration},
     {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",

@@ -176,6 +176,16 @@ Result<Verdict> Verify(const std::string& place, const Base& base, const GoOn& g
   return checker.Take();
 }
 
+Status VerifyForLoad(const std::string& place, const Manifest& manifest, const std::string& image) {
+  const GoOn never_broken_off;
+  Checker checker(never_broken_off);
+  RETURN_IF_ERROR(checker.CheckMemory(place));
+  RETURN_IF_ERROR(checker.CheckDisk(place, manifest, image));
+  const Verdict verdict = checker.Take();
+  if (verdict.ok()) return {};
+  return Fail(Code::kDataLoss, "the snapshot is damaged: {}", verdict.problems.front());
+}
+
 Result<Verdict> VerifyBase(const Base& base, const GoOn& go_on) {
   Checker checker(go_on);
   RETURN_IF_ERROR(checker.CheckFile(base.path, base.digest, "image"));

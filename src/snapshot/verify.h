@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "snapshot/layer_digests.h"
+#include "snapshot/manifest.h"
 
 namespace wrenn::snapshot {
 
@@ -36,6 +37,11 @@ struct Base {
 // layer must also be sound qcow2 that lies over the next, the lowest over the image. kNotFound:
 // there is no such snapshot; kCanceled: `go_on` said no.
 Result<Verdict> Verify(const std::string& place, const Base& base, const GoOn& go_on = {});
+
+// For a snapshot that Open() has found good: compares the rest of what a machine is restored from
+// with its digests, the chunks of the memory files and the disk's layers, which lie over the image
+// at this path. kDataLoss saying what is damaged.
+Status VerifyForLoad(const std::string& place, const Manifest& manifest, const std::string& image);
 
 // Compares an image alone. kCanceled as above.
 Result<Verdict> VerifyBase(const Base& base, const GoOn& go_on = {});
