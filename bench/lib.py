@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import platform
+import re
 import struct
 import subprocess
 import sys
@@ -72,6 +73,33 @@ def table(series):
         p99 = f"{s.at(.99):9.2f}" if len(s.values) >= P99_COUNT else f"{'-':>9}"
         print(f"{s.name:{width}}  {s.at(.5):9.2f} {p99} {s.at(1):9.2f} {len(s.values):5} "
               f"{s.failures:6} {s.unit}")
+
+
+class Connection:
+    """One connection to a server that stays open: what a request costs a program that makes many."""
+
+    def __init__(self, server):
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
+        self.headers = {"X-API-Key": server.api.key, "Content-Type": "application/json"}
+
+    def ask(self, method, path, body=None, expect=200):
+        self.connection.request(method, path, body and json.dumps(body), self.headers)
+        response = self.connection.getresponse()
+        data = response.read()
+        assert response.status == expect, f"{method} {path}: {response.status} {data[:500]}"
+        return json.loads(data) if data else None
+
+
+def warm_machines(server):
+    """How many wait in the pool of `minimal`."""
+    text = server.api.raw("GET", "/v1/metrics").body.decode()
+    found = re.search(r'wrenn_warm_machines\{template="minimal"\} (\d+)', text)
+    return int(found.group(1)) if found else 0
+
+
+def pss_mib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
 
 
 class BareAgent:
