@@ -7,9 +7,11 @@ import json
 import os
 import platform
 import re
+import select
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,9 +19,12 @@ sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
 sys.dont_write_bytecode = True
 
 
-def arguments(description, count):
+def arguments(description, count, **more):
+    """`more`: further positional arguments, and what each is."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("build", help="the build folder, e.g. build/release")
+    for name, meaning in more.items():
+        parser.add_argument(name, help=meaning)
     parser.add_argument("-n", type=int, default=count, help=f"how often (default {count})")
     given = parser.parse_args()
     build = os.path.abspath(given.build)
@@ -66,13 +71,49 @@ class Series:
 P99_COUNT = 1000
 
 
+HEADING = f"{'median':>9} {'p99':>9} {'worst':>9} {'n':>5} failed"
+
+
+def figures(s):
+    p99 = f"{s.at(.99):9.2f}" if len(s.values) >= P99_COUNT else f"{'-':>9}"
+    return f"{s.at(.5):9.2f} {p99} {s.at(1):9.2f} {len(s.values):5} {s.failures:6}"
+
+
 def table(series):
     width = max(len(s.name) for s in series)
-    print(f"{'':{width}}  {'median':>9} {'p99':>9} {'worst':>9} {'n':>5} failed")
+    print(f"{'':{width}}  {HEADING}")
     for s in series:
-        p99 = f"{s.at(.99):9.2f}" if len(s.values) >= P99_COUNT else f"{'-':>9}"
-        print(f"{s.name:{width}}  {s.at(.5):9.2f} {p99} {s.at(1):9.2f} {len(s.values):5} "
-              f"{s.failures:6} {s.unit}")
+        print(f"{s.name:{width}}  {figures(s)} {s.unit}")
+
+
+def comparison(ours, theirs, rows):
+    """Two systems' figures side by side, each row what was measured and the series of each; the ratio
+    is of the medians, ours to theirs."""
+    width = max(len(name) for name, _, _ in rows)
+    print(f"{'':{width}}  {ours:-^{len(HEADING)}}  {theirs:-^{len(HEADING)}}")
+    print(f"{'':{width}}  {HEADING}  {HEADING} {'ratio':>6}")
+    for name, one, other in rows:
+        print(f"{name:{width}}  {figures(one)}  {figures(other)} {one.at(.5) / other.at(.5):6.2f} "
+              f"{one.unit}")
+
+
+def run(words, env=None, timeout=60):
+    """Runs a program to its end and gives its output. Popen's own wait with a time limit sleeps between
+    its looks, which would be part of the figures."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            if not select.select([pidfd], [], [], timeout)[0]:
+                process.kill()
+        finally:
+            os.close(pidfd)
+        status = process.wait()
+        output.seek(0)
+        errors.seek(0)
+        text = output.read().decode(errors="replace")
+        assert status == 0, f"{words}: {status} {text} {errors.read().decode(errors='replace')}"
+        return text
 
 
 class Connection:
