@@ -66,6 +66,11 @@ Status Client::Connect(Deadline deadline) {
   return {};
 }
 
+void Client::CloseIdle() {
+  std::lock_guard lock(mutex_);
+  for (auto& idle : idle_) idle.clear();
+}
+
 // --- Requests ---
 
 wire::RequestHead Client::MakeHead(Method method, std::string target, const As& as) {

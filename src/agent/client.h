@@ -81,6 +81,9 @@ class Client {
 
   // Waits until the agent takes connections; the first call uses the one that is made here.
   Status Connect(Deadline deadline);
+  // Closes the connections that are kept, so that the agent need not do so after the guest has been
+  // restored from a snapshot of now. Later calls make new ones.
+  void CloseIdle();
   // The step after boot or restore. Also changes the token that later calls use.
   Result<wire::InitReply> Init(const wire::InitRequest& request, Deadline deadline);
   // Makes the guest shut down in order. Returns when it has begun.

@@ -43,6 +43,7 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   phases.Mark("record");
   // A guest that cannot is frozen all the same: its caches are in its memory.
   if (WhyHeld().empty()) (void)Agent()->Sync(Deadline::After(kSyncLimit));
+  Agent()->CloseIdle();
   phases.Mark("sync");
 
   const auto freeze = [&]() -> Status {

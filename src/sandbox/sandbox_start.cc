@@ -135,6 +135,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   if (source.warm.empty()) return {};
   RETURN_IF_ERROR(WaitForAgent(deadline, phases));
   RETURN_IF_ERROR(ExerciseAgent(*Agent(), id_, "", deadline));
+  Agent()->CloseIdle();
   KeepWarm(source.warm, phases);
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace wrenn::wire {
 namespace {
@@ -13,14 +14,13 @@ constexpr size_t kReadSize = 16 << 10;
 
 Result<bool> ByteStream::Fill(Deadline deadline) {
   // Always, not only when all was read: on a stream that never lets it run empty it would grow.
-  buffer_.erase(0, begin_);
-  begin_ = 0;
-  const size_t old = buffer_.size();
-  buffer_.resize(old + kReadSize);
-  auto got = ReadSome(fd_.get(), std::span(buffer_).subspan(old), deadline);
-  buffer_.resize(old + (got ? *got : 0));
-  if (!got) return Fail(std::move(got.error()));
-  return *got > 0;
+  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  end_ -= std::exchange(begin_, 0);
+  if (buffer_.size() < end_ + kReadSize) buffer_.resize(end_ + kReadSize);
+  ASSIGN_OR_RETURN(const size_t got,
+                   ReadSome(fd_.get(), std::span(buffer_).subspan(end_, kReadSize), deadline));
+  end_ += got;
+  return got > 0;
 }
 
 Result<size_t> ByteStream::Read(std::span<char> out, Deadline deadline) {
@@ -30,7 +30,7 @@ Result<size_t> ByteStream::Read(std::span<char> out, Deadline deadline) {
     ASSIGN_OR_RETURN(const bool more, Fill(deadline));
     if (!more) return size_t{0};
   }
-  const size_t count = std::min(out.size(), buffer_.size() - begin_);
+  const size_t count = std::min(out.size(), end_ - begin_);
   std::memcpy(out.data(), buffer_.data() + begin_, count);
   begin_ += count;
   return count;
@@ -40,7 +40,7 @@ Result<std::string> ByteStream::ReadThrough(std::string_view mark, size_t limit,
                                             Deadline deadline) {
   size_t searched = 0;
   for (;;) {
-    const std::string_view unread = std::string_view(buffer_).substr(begin_);
+    const std::string_view unread(buffer_.data() + begin_, end_ - begin_);
     const size_t at = unread.find(mark, searched);
     if (at != std::string_view::npos && at + mark.size() <= limit) {
       std::string text(unread.substr(0, at + mark.size()));

@@ -27,7 +27,7 @@ class ByteStream {
   Status Write(std::string_view data, Deadline deadline);
 
   // Whether bytes wait in the buffer, so that a reader must not wait on the descriptor.
-  bool HasBuffered() const { return begin_ < buffer_.size(); }
+  bool HasBuffered() const { return begin_ < end_; }
 
   // Waits until there is something to read (or the end of the stream).
   Status WaitReadable(Deadline deadline);
@@ -40,8 +40,10 @@ class ByteStream {
   Result<bool> Fill(Deadline deadline);
 
   UniqueFd fd_;
+  // Grows, and is never cut: to fill it with zeros before each read costs more than most reads.
   std::string buffer_;
   size_t begin_ = 0;  // of the unread part
+  size_t end_ = 0;
 };
 
 }  // namespace wrenn::wire

@@ -168,10 +168,9 @@ class MuxServer {
       if (entries[1].revents) return false;
       if (entries[0].revents & POLLOUT && WriteSome(transport_, unsent_) != 0) unsent_.Clear();
       if (!(entries[0].revents & ~POLLOUT)) continue;
-      piece.resize(kReadSize);
-      const ssize_t got = ::read(transport_, piece.data(), piece.size());
+      const ssize_t got = ::read(transport_, buffer_.get(), kReadSize);
       const int err = got < 0 ? errno : 0;
-      piece.resize(got > 0 ? static_cast<size_t>(got) : 0);
+      piece.assign(buffer_.get(), got > 0 ? static_cast<size_t>(got) : 0);
       if (got > 0) return true;
       if (err == EAGAIN || err == EINTR) continue;
       if (err != 0 && !PeerGone(err)) return Fail(ErrnoError("cannot read from the host", err));
@@ -195,6 +194,7 @@ class MuxServer {
 
   const int transport_;
   const MuxServerOptions& options_;
+  const std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kReadSize);
   std::string received_;  // off the transport, not looked at yet
   ByteQueue unsent_;
   bool stopped_ = false;

@@ -46,7 +46,7 @@ class Boot(ServerTest):
         self.assertLess(abs(int(look("date +%s")) - time.time()), 5)
         self.assertEqual(look("cat /proc/1/comm"), "wrenn-init")
         self.assertIn("localhost", look("cat /etc/hosts"))
-        self.assertEqual(look("cat /proc/1/oom_score_adj"), "-1000")
+        self.assertEqual(look("cat /proc/self/oom_score_adj"), "0")
         self.assertEqual(look("echo $WRENN_SANDBOX_ID"), sandbox)
         self.assertEqual(look("ip link show 2>/dev/null | grep -c eth0"), "0")
         self.assertIn("UP", look("ip link show lo"))

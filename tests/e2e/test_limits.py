@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -92,10 +93,13 @@ class Missing(unittest.TestCase):
             self.addCleanup(server.close)
             server.stop()
             subprocess.run(["chown", "-R", "65534:65534", server.directory], check=True)
+            # The build may be below root's home, which nobody else can enter.
+            for program in ("wrenn", "wrenn-init", "wrenn-egress"):
+                shutil.copy(os.path.join(os.path.dirname(os.environ["WRENN_BIN"]), program), folder)
             run = subprocess.run(
                 ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
-                 os.environ["WRENN_BIN"], "run", "--template", "minimal", "--", "echo", "as nobody"],
+                 f"{folder}/wrenn", "run", "--template", "minimal", "--", "echo", "as nobody"],
                 env=server.environment(), text=True, capture_output=True, timeout=300, cwd=folder)
             subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
-                            os.environ["WRENN_BIN"], "serve", "--stop"], env=server.environment())
+                            f"{folder}/wrenn", "serve", "--stop"], env=server.environment())
             self.assertEqual((run.returncode, run.stdout), (0, "as nobody\n"), run.stderr)

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <charconv>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "guest/split.h"
@@ -19,8 +20,12 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 
 std::mutex g_mutex;
-std::string g_user_class;            // empty: no cgroups; never changed once it is set
-std::string g_spare;                 // a group that nobody has used, or empty
+std::string g_user_class;  // empty: no cgroups; never changed once it is set
+struct Group {
+  std::string path;
+  UniqueFd folder;
+};
+std::optional<Group> g_spare;        // that nobody has used
 std::vector<std::string> g_waiting;  // to be removed when they are empty
 
 Status WriteTo(const std::string& path, std::string_view text) {
@@ -75,11 +80,13 @@ bool RemoveGroup(const std::string& path) {
 
 // A new group for one process. Without one it would be in the agent's class, protected from
 // everything.
-Result<std::string> MakeGroup() {
+Result<Group> MakeGroup() {
   static std::atomic<uint64_t> next = 0;
-  std::string path = g_user_class + "/" + std::to_string(++next);
-  if (::mkdir(path.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
-  return path;
+  Group group{g_user_class + "/" + std::to_string(++next), {}};
+  if (::mkdir(group.path.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
+  group.folder = UniqueFd(::open(group.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!group.folder) return Fail(ErrnoError("cannot open a cgroup"));
+  return group;
 }
 
 }  // namespace
@@ -118,17 +125,17 @@ Status SetUpCgroups(const std::string& root) {
 }
 
 Result<std::shared_ptr<ProcessCgroup>> ProcessCgroup::Create() {
-  std::string path;
+  std::optional<Group> group;
   {
     std::lock_guard lock(g_mutex);
     if (g_user_class.empty()) return std::shared_ptr<ProcessCgroup>();
-    path = std::exchange(g_spare, {});
+    group = std::exchange(g_spare, std::nullopt);
   }
   // (A user who is root may have removed the spare one.)
-  if (path.empty() || ::access(path.c_str(), F_OK) != 0) {
-    ASSIGN_OR_RETURN(path, MakeGroup());
+  if (!group || ::access(group->path.c_str(), F_OK) != 0) {
+    ASSIGN_OR_RETURN(group, MakeGroup());
   }
-  return std::make_shared<ProcessCgroup>(std::move(path));
+  return std::make_shared<ProcessCgroup>(std::move(group->path), std::move(group->folder));
 }
 
 ProcessCgroup::~ProcessCgroup() {
@@ -137,18 +144,12 @@ ProcessCgroup::~ProcessCgroup() {
   g_waiting.push_back(path_);
 }
 
-Result<UniqueFd> ProcessCgroup::OpenProcs() const {
-  UniqueFd fd(::open((path_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd) return Fail(ErrnoError("cannot open '" + path_ + "/cgroup.procs'"));
-  return fd;
-}
-
 void ProcessCgroup::Kill() const { TryWrite(path_ + "/cgroup.kill", "1"); }
 
 void TidyCgroups() {
   std::lock_guard lock(g_mutex);
   std::erase_if(g_waiting, RemoveGroup);
-  if (g_user_class.empty() || !g_spare.empty()) return;
+  if (g_user_class.empty() || g_spare) return;
   if (auto made = MakeGroup()) g_spare = std::move(*made);
 }
 

@@ -30,19 +30,21 @@ class ProcessCgroup {
   // called or failed.
   static Result<std::shared_ptr<ProcessCgroup>> Create();
 
-  explicit ProcessCgroup(std::string path) : path_(std::move(path)) {}
+  ProcessCgroup(std::string path, UniqueFd folder)
+      : path_(std::move(path)), folder_(std::move(folder)) {}
   // Removes it and what its processes made below it when all are empty; otherwise that is done when
   // the last process has gone.
   ~ProcessCgroup();
 
-  // The file to which a process writes "0" to enter.
-  Result<UniqueFd> OpenProcs() const;
+  // For CLONE_INTO_CGROUP.
+  int folder() const { return folder_.get(); }
 
   // SIGKILL to all that are in it, where the kernel can (since Linux 5.14).
   void Kill() const;
 
  private:
-  std::string path_;
+  const std::string path_;
+  const UniqueFd folder_;
 };
 
 // Removes the cgroups whose last process has gone since their owner was dropped, and makes a spare

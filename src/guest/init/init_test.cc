@@ -84,7 +84,7 @@ TEST(Cgroups, AProcessThatLeftItsGroupIsKilledAllTheSame) {
   for (int& fd : request.stdio) fd = null.get();
   auto child = Spawn(request);
   ASSERT_TRUE(child) << child.error().message;
-  const ProcessCgroup group(folder.path());
+  const ProcessCgroup group(folder.path(), {});
   KillTree(**child, &group);
   pollfd entry{(*child)->exit_event(), POLLIN, 0};
   EXPECT_EQ(::poll(&entry, 1, 60'000), 1);
@@ -98,7 +98,7 @@ TEST(Cgroups, GroupsGoWithTheGroupsInThem) {
   std::filesystem::create_directories(path + "/a/b");
   std::filesystem::create_directories(path + "/c");
   {
-    const ProcessCgroup group(path);
+    const ProcessCgroup group(path, {});
   }
   EXPECT_FALSE(std::filesystem::exists(path));
 }

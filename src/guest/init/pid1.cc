@@ -51,11 +51,15 @@ void WriteNumber(const char* path, std::string_view number) {
 // Keeps the agent alive and quick when the guest is out of memory or CPU. Where there are cgroups
 // they do most of it; this holds without them too.
 void ProtectAgent() {
-  WriteNumber("/proc/self/oom_score_adj", "-1000");
+  // (The kernel never kills PID 1 for want of memory: oom_unkillable_task() in mm/oom_kill.c.)
   ::setpriority(PRIO_PROCESS, 0, kPriority);
   // As they are touched: whole stacks of all threads would be much.
   ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-  ::mallopt(M_ARENA_MAX, 2);
+  // What it has had once stays mapped: to get it again is slow in a guest that was just restored.
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 8 << 20);
+  ::mallopt(M_TOP_PAD, 256 << 10);
   const rlimit descriptors{kDescriptors, kDescriptors};
   ::setrlimit(RLIMIT_NOFILE, &descriptors);
 }

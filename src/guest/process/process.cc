@@ -23,6 +23,7 @@ using Stream = wire::ProcessOutput::Stream;
 
 constexpr size_t kPipeChunk = 32 << 10;
 constexpr size_t kTerminalChunk = 16 << 10;
+constexpr size_t kMaxChunk = std::max(kPipeChunk, kTerminalChunk);
 // How long what a program left behind may keep the output of the exited program open.
 constexpr Deadline::Duration kLinger{1000};
 // A program that writes in small pieces would have each of them sent on its own, since the agent
@@ -157,11 +158,7 @@ Status Process::StartProgram() {
   spawn.guard_agent = ::getpid() == 1;
 
   ASSIGN_OR_RETURN(cgroup_, ProcessCgroup::Create());
-  UniqueFd procs;
-  if (cgroup_) {
-    ASSIGN_OR_RETURN(procs, cgroup_->OpenProcs());
-    spawn.cgroup_procs = procs.get();
-  }
+  if (cgroup_) spawn.cgroup = cgroup_->folder();
   ASSIGN_OR_RETURN(child_, Spawn(spawn));
   return {};
 }
@@ -326,11 +323,12 @@ void Process::ReadSomething(int stop, Deadline& linger) {
 }
 
 bool Process::ReadOnce(Output& output, std::string& data) const {
-  data.resize(ChunkOf(output.stream) - output.held.size());
-  const ssize_t got = ::read(output.fd.get(), data.data(), data.size());
+  char buffer[kMaxChunk];
+  const size_t wanted = ChunkOf(output.stream) - output.held.size();
+  const ssize_t got = ::read(output.fd.get(), buffer, wanted);
   const int error = errno;
-  const bool full = got == static_cast<ssize_t>(data.size());
-  data.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  const bool full = got == static_cast<ssize_t>(wanted);
+  data.assign(buffer, got > 0 ? static_cast<size_t>(got) : 0);
   output.owed = got > 0 ? output.owed - got : 0;
   data.insert(0, std::exchange(output.held, {}));
   if (full) {

@@ -21,8 +21,8 @@ struct SpawnRequest {
   int stdio[3] = {-1, -1, -1};  // descriptors 0 to 2
   bool terminal = false;        // stdio[0] is a terminal and becomes the controlling one
   std::optional<User> user;     // whom to become; unset: who we are
-  int cgroup_procs = -1;        // entered by writing "0"; -1: stays in ours
-  bool guard_agent = false;     // lower priority and higher OOM score than the agent's
+  int cgroup = -1;              // the folder of the one that it is born in; -1: ours
+  bool guard_agent = false;     // lower priority than the agent's
 };
 
 // The places where `command` may be: itself if it has a slash, else below each folder of PATH.
