@@ -4,7 +4,7 @@
 #include <openssl/evp.h>
 
 #include <cstdlib>
-#include <vector>
+#include <memory>
 
 #include "base/io.h"
 
@@ -65,11 +65,13 @@ Result<std::string> Sha256File(const std::string& path) {
   if (!fd) return Fail(ErrnoError("cannot open '" + path + "'"));
   ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   Sha256 digest;
-  std::vector<char> buffer(1 << 20);
+  constexpr size_t kBuffer = 1 << 20;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kBuffer);
   for (;;) {
-    ASSIGN_OR_RETURN(const size_t got, ReadSome(fd.get(), buffer, Deadline::Never()));
+    ASSIGN_OR_RETURN(const size_t got,
+                     ReadSome(fd.get(), {buffer.get(), kBuffer}, Deadline::Never()));
     if (got == 0) return digest.FinishHex();
-    digest.Update({buffer.data(), got});
+    digest.Update({buffer.get(), got});
   }
 }
 

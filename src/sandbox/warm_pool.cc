@@ -17,6 +17,9 @@ using std::chrono::seconds;
 constexpr minutes kDemandWindow{1};
 constexpr minutes kKeptFor{10};
 constexpr seconds kRetry{10};
+// Until the first commands of one that was taken are done: to make another takes all of a CPU, and
+// they come first.
+constexpr std::chrono::milliseconds kAfterTake{250};
 constexpr seconds kMakeLimit{60};
 constexpr seconds kKillLimit{10};
 // What the first round makes in the guest the next ones find there, as the sandbox will: so they
@@ -45,6 +48,8 @@ std::unique_ptr<ReadyMachine> WarmPool::Take(const PoolShape& shape) {
     Shelf& shelf = shelves_[shape.source.snapshot];
     shelf.shape = shape;
     shelf.last_taken = Clock::now();
+    // The first of many that are taken sets it, or they would put it off for ever.
+    if (shelf.not_before < shelf.last_taken) shelf.not_before = shelf.last_taken + kAfterTake;
     shelf.taken.push_back(shelf.last_taken);
     while (!found && !shelf.ready.empty()) {
       auto next = std::move(shelf.ready.front());
@@ -119,12 +124,14 @@ int WarmPool::Wanted(const Shelf& shelf) const {
   return std::min(services_.config.warm_pool.most, std::max(1, static_cast<int>(recent)));
 }
 
-WarmPool::Shelf* WarmPool::FindNeed() {
+WarmPool::Shelf* WarmPool::FindNeed(Clock::time_point& when) {
   const auto now = Clock::now();
+  when = now + kRetry;
   Shelf* need = nullptr;
   for (auto& [place, shelf] : shelves_) {
-    if (shelf.not_before > now) continue;
     if (static_cast<int>(shelf.ready.size()) >= Wanted(shelf)) continue;
+    when = std::min(when, shelf.not_before);
+    if (shelf.not_before > now) continue;
     if (!need || shelf.ready.size() < need->ready.size()) need = &shelf;
   }
   return need;
@@ -170,9 +177,10 @@ void WarmPool::Run() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     DropSurplus(lock);
-    Shelf* need = stopped_ ? nullptr : FindNeed();
+    Clock::time_point when;
+    Shelf* need = stopped_ ? nullptr : FindNeed(when);
     if (!need) {
-      changed_.wait_for(lock, kRetry);
+      if (!stopped_) changed_.wait_until(lock, when);
       continue;
     }
     const PoolShape shape = need->shape;

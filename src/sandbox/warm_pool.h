@@ -72,12 +72,13 @@ class WarmPool {
     std::deque<std::unique_ptr<ReadyMachine>> ready;
     std::deque<Clock::time_point> taken;  // when, within the last minute
     Clock::time_point last_taken;
-    Clock::time_point not_before;  // after a failure
+    Clock::time_point not_before;  // that the next one is made
   };
 
   void Run();
-  // What is to be made next; the lock is held.
-  Shelf* FindNeed();
+  // What is to be made next; the lock is held, as for all of these. If there is nothing now, `when`
+  // is set to when to look again.
+  Shelf* FindNeed(Clock::time_point& when);
   // What has a machine to give back.
   Shelf* FindLeastWanted();
   int Wanted(const Shelf& shelf) const;

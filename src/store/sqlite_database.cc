@@ -167,7 +167,6 @@ Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& 
 Status SqliteDatabase::Migrate() {
   try {
     connection_.exec("PRAGMA journal_mode = WAL");
-    connection_.exec("PRAGMA synchronous = FULL");
     connection_.exec("PRAGMA foreign_keys = ON");
   } catch (...) {
     return Fail(CaughtError());
@@ -189,6 +188,14 @@ Status SqliteDatabase::Migrate() {
     }));
   }
   return {};
+}
+
+// With a write-ahead log NORMAL leaves out the wait at the end of a transaction, and nothing else:
+// https://www.sqlite.org/pragma.html#pragma_synchronous
+void SqliteDatabase::SetSynced(bool synced) {
+  if (synced == synced_) return;
+  connection_.exec(synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+  synced_ = synced;
 }
 
 SQLite::Statement& SqliteDatabase::Prepare(const char* sql) {

@@ -76,6 +76,12 @@ class SqliteDatabase {
   auto Write(Work&& work) -> std::invoke_result_t<Work> {
     return Transact(SQLite::TransactionBehavior::IMMEDIATE, std::forward<Work>(work));
   }
+  // As Write(), without waiting for the disk: it outlives this process, but may be undone when the
+  // host loses its power before the next Write() has returned.
+  template <typename Work>
+  auto WriteUnsynced(Work&& work) -> std::invoke_result_t<Work> {
+    return Transact(SQLite::TransactionBehavior::IMMEDIATE, std::forward<Work>(work), false);
+  }
   template <typename Work>
   auto Read(Work&& work) -> std::invoke_result_t<Work> {
     return Transact(SQLite::TransactionBehavior::DEFERRED, std::forward<Work>(work));
@@ -90,10 +96,14 @@ class SqliteDatabase {
   // The Error for the exception that is being handled.
   Error CaughtError();
 
+  void SetSynced(bool synced);
+
   template <typename Work>
-  auto Transact(SQLite::TransactionBehavior behavior, Work&& work) -> std::invoke_result_t<Work> {
+  auto Transact(SQLite::TransactionBehavior behavior, Work&& work, bool synced = true)
+      -> std::invoke_result_t<Work> {
     std::lock_guard lock(mutex_);
     try {
+      SetSynced(synced);
       SQLite::Transaction transaction(connection_, behavior);
       auto result = work();
       if (result) transaction.commit();
@@ -106,6 +116,7 @@ class SqliteDatabase {
   const std::string path_;
   std::mutex mutex_;
   SQLite::Database connection_;
+  bool synced_ = false;
   std::map<const char*, SQLite::Statement> statements_;  // before connection_ in destruction
 };
 

@@ -126,7 +126,7 @@ class SqliteStore final : public Store {
   Status AddSandbox(SandboxRecord& record, const EventRecord& event) override {
     constexpr int64_t kFirst = 1;
     const Time now = Now();
-    RETURN_IF_ERROR(db_->Write([&]() -> Status {
+    RETURN_IF_ERROR(db_->WriteUnsynced([&]() -> Status {
       Query insert(
           db_->Prepare("INSERT INTO sandboxes (" SANDBOX_COLUMNS
                        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "

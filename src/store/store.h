@@ -115,7 +115,8 @@ struct Activity {
   Time last_active{};
 };
 
-// Thread-safe. Every call is one transaction, durable when it returns (fsync). kUnavailable when
+// Thread-safe. Every call is one transaction, durable when it returns (fsync) unless it says other.
+// kUnavailable when
 // the database is locked for too long, kResourceExhausted when its disk is full, kDataLoss when it
 // is damaged, kAborted when a version does not match, kNotFound, kAlreadyExists. A record that a
 // call could not store is left as it was.
@@ -123,7 +124,9 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Adds the record and its first journal line in one transaction.
+  // Adds the record and its first journal line in one transaction. It outlives this process, but
+  // may be lost with the host's power until the next call that changes something has returned: what
+  // the record announces is lost then, too.
   virtual Status AddSandbox(SandboxRecord& record, const EventRecord& event) = 0;
   // Replaces it if its version is still `record.version`, adds the journal line (if any) in the
   // same transaction, and sets the new version in `record`. Id, tenant and created_at never change.
