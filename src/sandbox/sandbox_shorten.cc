@@ -16,7 +16,7 @@ namespace {
 constexpr std::chrono::seconds kVmmLimit{30};
 // The sandbox's other tasks wait for a merge, so that it is only as large as this as long as there
 // is time.
-constexpr uint64_t kLongMerge = 1 << 30;
+constexpr uint64_t kLongMerge = 256 << 20;
 constexpr size_t kLongChain = disk::kMaxLayers / 4;
 
 uint64_t TotalBytes(const std::string& folder, std::span<const disk::Layer> layers) {

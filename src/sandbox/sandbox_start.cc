@@ -23,6 +23,7 @@ Code CodeForCaller(Code code) {
     case Code::kUnavailable:
     case Code::kFailedPrecondition:
     case Code::kUnimplemented:
+    case Code::kDataLoss:
       return code;
     default:
       return Code::kInternal;
