@@ -1,7 +1,8 @@
 # wrenn_folder(NAME [DEPS folder...]) declares src/NAME as the static library wrenn_NAME.
 #
 # Sources are every *.cc below the folder but main.cc, *_test.cc and *_fuzz.cc; tests are every
-# *_test.cc, one GoogleTest program per folder. A header is included as "folder/file.h". Each library
+# *_test.cc, one GoogleTest program per folder, and another one of every *_host_test.cc, whose tests run
+# in the emulated host (tests/host/run). A header is included as "folder/file.h". Each library
 # offers only its own folder (through a directory that holds one symbolic link), so what is not in
 # DEPS cannot be included. DEPS may only name folders declared before: the order is the layering.
 function(wrenn_folder name)
@@ -14,6 +15,9 @@ function(wrenn_folder name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dir}/*.cc")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(host_tests ${tests})
+  list(FILTER host_tests INCLUDE REGEX "_host_test\\.cc$")
+  list(FILTER tests EXCLUDE REGEX "_host_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|/main)\\.cc$")
   if(NOT sources)
     add_library(wrenn_${name} INTERFACE)
@@ -35,5 +39,11 @@ function(wrenn_folder name)
     target_link_libraries(${name}_test PRIVATE wrenn_${name} GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
                          PROPERTIES LABELS unit TIMEOUT 120)
+  endif()
+  if(WRENN_BUILD_TESTS AND host_tests)
+    add_executable(${name}_host_test ${host_tests})
+    target_link_libraries(${name}_host_test PRIVATE wrenn_${name} GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${name}_host_test TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
+                         PROPERTIES LABELS host TIMEOUT 120)
   endif()
 endfunction()
