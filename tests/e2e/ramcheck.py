@@ -2,25 +2,19 @@
 
 import os
 import subprocess
-import tempfile
 import zlib
 
+from harness import WRENN
+
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools")
+PROGRAM = os.path.join(os.path.dirname(WRENN), "ramcheck")
 PAGES = 1024
 FOLDER = "/var/ramcheck"
 
 
-def build():
-    """The program, compiled once."""
-    path = os.path.join(tempfile.gettempdir(), f"ramcheck-{os.getuid()}-{os.getpid()}")
-    if not os.path.exists(path):
-        subprocess.run(["gcc", "-O2", "-static", "-o", path, f"{TOOLS}/ramcheck.c"], check=True)
-    return path
-
-
 def start(api, sandbox):
     """Has it run in a sandbox, in the background."""
-    with open(build(), "rb") as file:
+    with open(PROGRAM, "rb") as file:
         program = file.read()
     boundary = "ramcheck-boundary"
     begin = f"--{boundary}\r\nContent-Disposition: form-data; name="
