@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "os/file_lock.h"
 #include "store/sqlite_schema.h"
@@ -149,9 +150,14 @@ Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& 
   // One opener at a time: a change to WAL mode does not wait for locks as other statements do.
   ASSIGN_OR_RETURN([[maybe_unused]] const auto lock, os::FileLock::Acquire(path + ".lock"));
   RETURN_IF_ERROR(MakePrivateFile(path));
+  // NOFOLLOW is for the file alone, but SQLite refuses links in the folder's path too.
+  std::error_code lost;
+  const std::filesystem::path named(path);
+  const auto folder = std::filesystem::canonical(named.parent_path(), lost);
+  if (lost) return Fail(Code::kNotFound, "cannot open '{}': {}", path, lost.message());
   std::unique_ptr<SqliteDatabase> database;
   try {
-    database.reset(new SqliteDatabase(path));
+    database.reset(new SqliteDatabase((folder / named.filename()).string()));
   } catch (const SQLite::Exception& exception) {
     Error error =
         ErrorOfSqlite(exception.getErrorCode() & 0xFF, exception.getExtendedErrorCode(), 0);

@@ -113,6 +113,14 @@ TEST_F(SqliteStoreTest, AFolderThatIsMissingOrClosedIsAPlainError) {
   EXPECT_EQ(store.error().code, Code::kNotFound) << store.error().ToString();
 }
 
+TEST_F(SqliteStoreTest, ItsFolderMayBeBelowALinkButItMayNotBeOne) {
+  ASSERT_TRUE(os::MakeDirectory(folder_->path() + "/real"));
+  ASSERT_EQ(::symlink("real", (folder_->path() + "/link").c_str()), 0);
+  EXPECT_TRUE(OpenSqlite(folder_->path() + "/link/wrenn.db"));
+  ASSERT_EQ(::symlink("real/wrenn.db", path_.c_str()), 0);
+  EXPECT_EQ(OpenSqlite(path_).error().code, Code::kPermissionDenied);
+}
+
 TEST_F(SqliteStoreTest, ManyThreadsMayOpenANewDatabaseAtOnce) {
   constexpr int kThreads = 8;
   std::vector<Result<std::unique_ptr<Store>>> stores;
