@@ -28,6 +28,7 @@ test_packages=(
 )
 # Node.js that is not Debian's brings an npm of its own, and conflicts with Debian's.
 command -v npm >/dev/null || test_packages+=(npm)
+command -v pip >/dev/null || test_packages+=(python3-pip)
 
 # missing_packages NAME...: those of them that are not installed, one a line.
 missing_packages() {
