@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "disk/cow_file.h"
 #include "disk/qcow2.h"
 #include "disk/qcow2_writer.h"
 #include "disk/sparse_copy.h"
@@ -17,6 +18,7 @@ namespace {
 
 struct Base {
   UniqueFd fd;
+  uint64_t own_size = 0;
   uint64_t size = 0;  // that the guest shall see
 };
 
@@ -27,12 +29,13 @@ Result<Base> OpenBase(const std::string& path, uint64_t wanted) {
   if (!base.fd) return Fail(ErrnoError("cannot open base image '" + path + "'"));
   struct stat info;
   if (::fstat(base.fd.get(), &info) < 0) return Fail(ErrnoError("cannot read '" + path + "'"));
-  const auto own = static_cast<uint64_t>(info.st_size);
-  if (wanted != 0 && wanted < own) {
+  base.own_size = static_cast<uint64_t>(info.st_size);
+  if (wanted != 0 && wanted < base.own_size) {
     return Fail(Code::kInvalidArgument,
-                "a disk of {} bytes is smaller than the template's, which has {}", wanted, own);
+                "a disk of {} bytes is smaller than the template's, which has {}", wanted,
+                base.own_size);
   }
-  base.size = RoundUpToSector(std::max(wanted, own));
+  base.size = RoundUpToSector(std::max(wanted, base.own_size));
   return base;
 }
 
@@ -79,6 +82,19 @@ class Qcow2Backend final : public FileBackend {
   }
 };
 
+class DmSnapshotBackend final : public FileBackend {
+ public:
+  const char* name() const override { return "dm-snapshot"; }
+
+ protected:
+  Format format() const override { return Format::kCow; }
+  Status Fill(NewFile& file, const Base& base, const std::string& base_path,
+              const std::string& directory) override {
+    ASSIGN_OR_RETURN(const std::string name, RelativeName(base_path, directory));
+    return WriteEmptyCow(file.fd(), {name, base.own_size, base.size});
+  }
+};
+
 class ReflinkBackend final : public FileBackend {
  public:
   const char* name() const override { return "reflink"; }
@@ -114,8 +130,10 @@ Result<std::unique_ptr<Backend>> MakeBackend(const std::string& name) {
   if (name == "auto" || name == "qcow2") return std::make_unique<Qcow2Backend>();
   if (name == "reflink") return std::make_unique<ReflinkBackend>();
   if (name == "copy") return std::make_unique<CopyBackend>();
+  if (name == "dm-snapshot") return std::make_unique<DmSnapshotBackend>();
   return Fail(Code::kInvalidArgument,
-              "unknown disk backend '{}': it must be auto, qcow2, reflink or copy", name);
+              "unknown disk backend '{}': it must be auto, dm-snapshot, qcow2, reflink or copy",
+              name);
 }
 
 uint64_t AllocatedBytes(const std::string& path) {

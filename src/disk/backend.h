@@ -14,7 +14,7 @@ namespace wrenn::disk {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual const char* name() const = 0;  // "qcow2", "reflink", "copy"
+  virtual const char* name() const = 0;  // "qcow2", "dm-snapshot", ...
 
   // Makes the lowest layer of a disk in `directory`, over `base`; its size to the guest is
   // `size_bytes` (at least the base's own size; 0: the same; rounded up to whole sectors of 512
@@ -33,6 +33,9 @@ class Backend {
 //   where
 //            the file system cannot (xfs and btrfs can)
 //   copy     a whole raw file, with the base's holes kept
+//   dm-snapshot  a file of the sandbox's own chunks, which the kernel makes a block device of
+//            (DmSnapshots, which needs root): for VMMs that read nothing but raw disks. Making the
+//            file needs nothing; the base must have whole sectors (kFailedPrecondition)
 Result<std::unique_ptr<Backend>> MakeBackend(const std::string& name);
 
 // The disk space that a file or folder really takes: allocated blocks times 512; 0 when absent.

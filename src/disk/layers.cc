@@ -10,6 +10,7 @@
 
 #include "base/id.h"
 #include "base/revert.h"
+#include "disk/cow_file.h"
 #include "disk/qcow2.h"
 #include "disk/qcow2_writer.h"
 #include "disk/sparse_copy.h"
@@ -21,6 +22,19 @@ namespace {
 constexpr std::string_view kPrefix = "disk";
 constexpr std::string_view kQcow2Ending = ".qcow2";
 constexpr std::string_view kRawEnding = ".raw";
+constexpr std::string_view kCowEnding = ".cow";
+
+std::string_view EndingOf(Format format) {
+  switch (format) {
+    case Format::kRaw:
+      return kRawEnding;
+    case Format::kCow:
+      return kCowEnding;
+    case Format::kQcow2:
+      break;
+  }
+  return kQcow2Ending;
+}
 
 // Whether two names are links of one file. Symbolic links are not followed.
 bool IsSameFile(const std::string& a, const std::string& b) {
@@ -43,16 +57,18 @@ std::string Resolve(const std::string& directory, const std::string& name) {
   return name.starts_with('/') ? name : directory + "/" + name;
 }
 
-}  // namespace
-
-Layer NewLayer(Format format) {
-  const std::string_view ending = format == Format::kRaw ? kRawEnding : kQcow2Ending;
-  return {NewId(kPrefix).append(ending), format};
+Status CheckBase(const std::string& directory, const std::string& name, const std::string& base) {
+  if (IsSamePlace(Resolve(directory, name), base)) return {};
+  return Fail(Error{Code::kDataLoss, "the disk does not continue its image", name});
 }
 
+}  // namespace
+
+Layer NewLayer(Format format) { return {NewId(kPrefix).append(EndingOf(format)), format}; }
+
 Result<Layer> ParseLayer(std::string_view name) {
-  for (const Format format : {Format::kQcow2, Format::kRaw}) {
-    const std::string_view ending = format == Format::kRaw ? kRawEnding : kQcow2Ending;
+  for (const Format format : {Format::kQcow2, Format::kRaw, Format::kCow}) {
+    const std::string_view ending = EndingOf(format);
     if (!name.ends_with(ending)) continue;
     if (!IsId(kPrefix, name.substr(0, name.size() - ending.size()))) break;
     return Layer{std::string(name), format};
@@ -74,6 +90,9 @@ Result<Layers> ParseLayers(const std::vector<std::string>& names) {
     }
     if (!layers.empty() && layers.back().format == Format::kRaw) {
       return Fail(Code::kInvalidArgument, "a raw layer has a layer below it");
+    }
+    if (layer.format == Format::kCow && names.size() > 1) {
+      return Fail(Code::kInvalidArgument, "a file of changes is not the only layer");
     }
     layers.push_back(std::move(layer));
   }
@@ -114,6 +133,9 @@ Result<Layers> FindLayers(const std::string& directory) {
 }
 
 Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_t size_bytes) {
+  if (below.format == Format::kCow) {
+    return Fail(Code::kInvalidArgument, "a layer cannot lie over a file of changes");
+  }
   ASSIGN_OR_RETURN(const uint64_t least, VirtualSize(directory + "/" + below.name));
   const uint64_t size = size_bytes == 0 ? least : size_bytes;
   if (size < least) {
@@ -163,6 +185,10 @@ Result<uint64_t> VirtualSize(const std::string& path) {
     ASSIGN_OR_RETURN(const Qcow2Header header, ReadQcow2Header(fd.get()));
     return header.size_bytes;
   }
+  if (path.ends_with(kCowEnding)) {
+    ASSIGN_OR_RETURN(const CowHeader header, ReadCowHeader(fd.get()));
+    return header.disk_bytes;
+  }
   struct stat info;
   if (::fstat(fd.get(), &info) < 0) return Fail(ErrnoError("cannot read the disk"));
   return static_cast<uint64_t>(info.st_size);
@@ -172,12 +198,18 @@ Status CheckLayers(const std::string& directory, const Layers& layers, const std
   for (size_t i = 0; i < layers.size(); ++i) {
     if (layers[i].format == Format::kRaw) continue;
     ASSIGN_OR_RETURN(const UniqueFd fd, OpenImage(directory + "/" + layers[i].name));
+    if (layers[i].format == Format::kCow) {
+      ASSIGN_OR_RETURN(const CowHeader header, ReadCowHeader(fd.get()));
+      RETURN_IF_ERROR(CheckBase(directory, header.base, base));
+      continue;
+    }
     ASSIGN_OR_RETURN(const Qcow2Header header, ReadQcow2Header(fd.get()));
     if (i + 1 < layers.size()) {
       RETURN_IF_ERROR(CheckBelow(header, layers[i + 1]));
-    } else if (header.backing_format != Format::kRaw ||
-               !IsSamePlace(Resolve(directory, header.backing), base)) {
-      return Fail(Error{Code::kDataLoss, "the disk does not continue its image", header.backing});
+    } else if (header.backing_format != Format::kRaw) {
+      return Fail(Code::kDataLoss, "the disk does not continue its image");
+    } else {
+      RETURN_IF_ERROR(CheckBase(directory, header.backing, base));
     }
   }
   return {};

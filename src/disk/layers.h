@@ -3,6 +3,9 @@
 //   disk-<20 characters of [a-z0-9]>.qcow2   what differs from the layer below, named "./<name>"
 //                                            in it; the lowest one may name the base image
 //   disk-<20 characters of [a-z0-9]>.raw     a whole disk; only ever the lowest
+//   disk-<20 characters of [a-z0-9]>.cow     what differs from the base image, as the kernel writes
+//   it
+//                                            (cow_file.h); only ever alone
 //
 // Names are unique for ever, so layers can be hard-linked from folder to folder under their names.
 // A layer is written by one VMM as long as it is the top one, and never again after that
@@ -19,7 +22,7 @@
 
 namespace wrenn::disk {
 
-enum class Format { kRaw, kQcow2 };
+enum class Format { kRaw, kQcow2, kCow };
 
 struct Layer {
   std::string name;
@@ -38,7 +41,8 @@ Layer NewLayer(Format format);
 // NewLayer() would not have made, so that no other name reaches a path.
 Result<Layer> ParseLayer(std::string_view name);
 
-// A disk from its layers' names, top first: 1 to kMaxLayers different ones, raw only the last.
+// A disk from its layers' names, top first: 1 to kMaxLayers different ones, raw only the last, cow
+// only one.
 // kInvalidArgument otherwise.
 Result<Layers> ParseLayers(const std::vector<std::string>& names);
 Result<Layers> LayersFromJson(const json::array& names);
@@ -51,7 +55,8 @@ Result<Layers> FindLayers(const std::string& directory);
 // Makes an empty qcow2 layer over `below`, which lies in the same folder. `size_bytes` is its size
 // to the guest, at least that of `below`; 0: the same; rounded up to whole sectors of 512 bytes.
 // Not synced: it is empty, and whoever needs it to last syncs what was written to it. On failure
-// nothing is left. kInvalidArgument: smaller than what is below; kDataLoss: `below` is damaged.
+// nothing is left. kInvalidArgument: smaller than what is below, or over a file of changes;
+// kDataLoss: `below` is damaged.
 Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_t size_bytes);
 
 // Hard-links layers from one folder into another on the same file system; a link that is there
@@ -63,8 +68,8 @@ Status LinkLayers(const Layers& layers, const std::string& from, const std::stri
 Status RemoveLayers(const std::string& directory, const Layers& layers);
 
 // The size in bytes that the guest sees, of a layer or a raw image. The format is that of the name
-// (".qcow2", else raw) and never guessed from the content, which a guest could have made to look
-// like another. kDataLoss or kUnimplemented for a qcow2 header that Qcow2Reader refuses.
+// (".qcow2", ".cow", else raw) and never guessed from the content, which a guest could have made to
+// look like another. kDataLoss or kUnimplemented for a qcow2 header that Qcow2Reader refuses.
 Result<uint64_t> VirtualSize(const std::string& path);
 
 // Checks that each layer names the next as what is below it and the lowest, unless it is raw, names
@@ -77,10 +82,18 @@ Status CheckLayers(const std::string& directory, const Layers& layers, const std
 // reads as they do, and lies over what the lowest of them lies over; if that one is raw, it is raw
 // too. Data is copied within the kernel, or shared where the file system can; holes are kept.
 // Durable when it returns; on failure nothing is left. The merged layers stay. kInvalidArgument:
-// not 1 to all layers; kDataLoss: a layer is damaged, does not belong to this chain, or is smaller
-// than what is below it; kUnimplemented: it has what wrenn does not make; kResourceExhausted: no
-// room. (It is in layers_merge.cc.)
+// not 1 to all layers, or a file of changes (see Flatten()); kDataLoss: a layer is damaged, does
+// not belong to this chain, or is smaller than what is below it; kUnimplemented: it has what wrenn
+// does not make; kResourceExhausted: no room. (It is in layers_merge.cc.)
 Result<Layer> MergeLayers(const std::string& directory, const Layers& layers, size_t count);
+
+// Writes a disk over `base` as one whole raw image to the new file `to`: what the disk is over no
+// longer matters. Holes are kept, and blocks shared where the file system can. Nobody may be
+// writing to it: a DmSnapshot of it must be removed, or suspended. Durable when it returns, but for
+// the name; on failure nothing is left. Errors as by CheckLayers() and MergeLayers();
+// kAlreadyExists: there is a file `to`. (It is in layers_merge.cc.)
+Status Flatten(const std::string& directory, const Layers& layers, const std::string& base,
+               const std::string& to);
 
 // Whether the file has a single link, so that no other folder needs it.
 Result<bool> IsExclusive(const std::string& path);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/io.h"
+#include "disk/cow_file.h"
 #include "disk/layers.h"
 #include "disk/merge.h"
 #include "disk/sparse_copy.h"
@@ -41,11 +42,27 @@ Result<Parts> Open(const std::string& directory, const Layers& layers, size_t co
   return parts;
 }
 
+Status CopyWhole(int from, NewFile& to) {
+  if (ShareBlocks(from, to.fd())) return {};
+  return CopyData(from, to.fd());
+}
+
+// The file of changes of a disk that is one.
+Status WriteFromCow(const std::string& path, const std::string& base, NewFile& file) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenImage(path));
+  ASSIGN_OR_RETURN(const CowHeader header, ReadCowHeader(fd.get()));
+  ASSIGN_OR_RETURN(const uint64_t base_bytes, VirtualSize(base));
+  if (base_bytes != header.base_bytes) {
+    return Fail(Code::kDataLoss, "the disk's changes are of another base image");
+  }
+  ASSIGN_OR_RETURN(const UniqueFd image, OpenImage(base));
+  RETURN_IF_ERROR(CopyWhole(image.get(), file));
+  return MergeCow(fd.get(), header, file.fd());
+}
+
 Status Write(const Parts& parts, NewFile& file) {
   if (!parts.raw) return MergeToQcow2(parts.upper, file.fd());
-  if (!ShareBlocks(parts.raw->get(), file.fd())) {
-    RETURN_IF_ERROR(CopyData(parts.raw->get(), file.fd()));
-  }
+  RETURN_IF_ERROR(CopyWhole(parts.raw->get(), file));
   if (parts.upper.empty()) return {};
   RETURN_IF_ERROR(file.SetSize(parts.upper.front().header().size_bytes));
   return MergeIntoRaw(parts.upper, file.fd());
@@ -57,6 +74,9 @@ Result<Layer> MergeLayers(const std::string& directory, const Layers& layers, si
   if (count == 0 || count > layers.size()) {
     return Fail(Code::kInvalidArgument, "{} of {} layers cannot be merged", count, layers.size());
   }
+  if (layers.front().format == Format::kCow) {
+    return Fail(Code::kInvalidArgument, "a file of changes cannot be merged with layers");
+  }
   ASSIGN_OR_RETURN(const Parts parts, Open(directory, layers, count));
   Layer layer = NewLayer(parts.raw ? Format::kRaw : Format::kQcow2);
   ASSIGN_OR_RETURN(NewFile file, NewFile::Make(directory + "/" + layer.name));
@@ -65,6 +85,28 @@ Result<Layer> MergeLayers(const std::string& directory, const Layers& layers, si
   RETURN_IF_ERROR(SyncDirectory(directory));
   file.Keep();
   return layer;
+}
+
+Status Flatten(const std::string& directory, const Layers& layers, const std::string& base,
+               const std::string& to) {
+  RETURN_IF_ERROR(CheckLayers(directory, layers, base));
+  ASSIGN_OR_RETURN(NewFile file, NewFile::Make(to));
+  if (layers.front().format == Format::kCow) {
+    RETURN_IF_ERROR(WriteFromCow(directory + "/" + layers.front().name, base, file));
+  } else {
+    ASSIGN_OR_RETURN(Parts parts, Open(directory, layers, layers.size()));
+    if (!parts.raw) {
+      ASSIGN_OR_RETURN(const uint64_t base_bytes, VirtualSize(base));
+      if (base_bytes > parts.upper.back().header().size_bytes) {
+        return Fail(Code::kDataLoss, "a layer of the disk is smaller than its base image");
+      }
+      ASSIGN_OR_RETURN(parts.raw, OpenImage(base));
+    }
+    RETURN_IF_ERROR(Write(parts, file));
+  }
+  if (::fsync(file.fd()) < 0) return Fail(ErrnoError("cannot sync the disk"));
+  file.Keep();
+  return {};
 }
 
 }  // namespace wrenn::disk

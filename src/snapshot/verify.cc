@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/io.h"
+#include "disk/cow_file.h"
 #include "disk/layers.h"
 #include "disk/qcow2_reader.h"
 #include "disk/sparse_copy.h"
@@ -98,6 +99,11 @@ class Checker {
   static Status CheckLayer(const disk::Layer& layer, const std::string& path) {
     ASSIGN_OR_RETURN(UniqueFd fd, disk::OpenImage(path));
     if (layer.format == disk::Format::kRaw) return {};
+    if (layer.format == disk::Format::kCow) {
+      ASSIGN_OR_RETURN(const disk::CowHeader header, disk::ReadCowHeader(fd.get()));
+      RETURN_IF_ERROR(disk::ReadCowExceptions(fd.get(), header));
+      return {};
+    }
     ASSIGN_OR_RETURN(const disk::Qcow2Reader reader, disk::Qcow2Reader::Open(std::move(fd)));
     return reader.Check();
   }
