@@ -148,7 +148,7 @@ Result<DmSnapshot> DmSnapshots::Build(const std::string& id, const CowHeader& he
   Step(id, "table");
   RETURN_IF_ERROR(mapper_.Resume(name));
   Step(id, "active");
-  ASSIGN_OR_RETURN(const std::string node, mapper_.MakeNode(name));
+  RETURN_IF_ERROR(mapper_.MakeNode(name));
   DmSnapshot made(this, name, device, std::move(changes), std::move(origin));
   // The kernel takes a store that it has given up, and fails all I/O.
   ASSIGN_OR_RETURN(const SnapshotState state, made.State());
