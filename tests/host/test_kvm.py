@@ -7,6 +7,9 @@ from harness import ServerTest, unique
 
 
 class Kvm(ServerTest):
+    # That "auto" comes to the same by a guest of its own is tested with the doctor (test_capabilities.py).
+    settings = {"env": {"WRENN_ACCEL": "kvm"}}
+
     def post(self, sandbox, action, body=None, expect=200):
         return self.api.call("POST", f"/v1/sandboxes/{sandbox}/{action}", body, expect=expect).json()
 
