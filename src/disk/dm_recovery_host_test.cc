@@ -43,6 +43,15 @@ class DmRecoveryTest : public DmSnapshotTest {
     EXPECT_EQ(Read(disk->path(), 1), "a");
     EXPECT_TRUE(disk->Remove(Soon()));
   }
+
+  // A file system of 12 MiB, for disks that want 30 from now on.
+  void MountSmall(const std::string& small) {
+    ASSERT_TRUE(os::MakeDirectory(small));
+    ASSERT_EQ(::mount("none", small.c_str(), "tmpfs", 0, "size=12m"), 0);
+    ::unlink(base_.c_str());
+    MakeBase(base_, 30 * kMiB);
+    digest_ = os::Sha256File(base_).value();
+  }
 };
 
 TEST_F(DmRecoveryTest, DM_KilledAtEachStepOfAttaching) {
@@ -134,14 +143,9 @@ TEST_F(DmRecoveryTest, DM_LeavesOtherServersAlone) {
   EXPECT_EQ(Read(disk->path(), 1), "a");
 }
 
-// A file system of 12 MiB, under a disk that wants 30.
 TEST_F(DmRecoveryTest, DM_AFullFileSystemEndsTheDiskAndSaysSo) {
   const std::string small = dir_->path() + "/small";
-  ASSERT_TRUE(os::MakeDirectory(small));
-  ASSERT_EQ(::mount("none", small.c_str(), "tmpfs", 0, "size=12m"), 0);
-  ::unlink(base_.c_str());
-  MakeBase(base_, 30 * kMiB);
-  digest_ = os::Sha256File(base_).value();
+  ASSERT_NO_FATAL_FAILURE(MountSmall(small));
   const Layer layer = Make(0, small);
   auto disk = snapshots_->Attach("sb-1", small + "/" + layer.name, base_);
   ASSERT_TRUE(disk) << disk.error().ToString();
@@ -180,11 +184,7 @@ TEST_F(DmRecoveryTest, DM_AFullFileSystemEndsTheDiskAndSaysSo) {
 
 TEST_F(DmRecoveryTest, DM_HeldBeforeTheFileSystemIsFullNothingIsLost) {
   const std::string small = dir_->path() + "/small";
-  ASSERT_TRUE(os::MakeDirectory(small));
-  ASSERT_EQ(::mount("none", small.c_str(), "tmpfs", 0, "size=12m"), 0);
-  ::unlink(base_.c_str());
-  MakeBase(base_, 30 * kMiB);
-  digest_ = os::Sha256File(base_).value();
+  ASSERT_NO_FATAL_FAILURE(MountSmall(small));
   const Layer layer = Make(0, small);
   auto disk = snapshots_->Attach("sb-1", small + "/" + layer.name, base_);
   ASSERT_TRUE(disk);
