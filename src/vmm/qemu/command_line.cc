@@ -53,7 +53,8 @@ void AppendDevices(std::vector<std::string>& argv, const MachineConfig& config) 
   }
   if (!config.disk.empty()) {
     // When the host's disk is full or fails the machine stops instead of the guest getting errors
-    // that would ruin its file system; its watcher then ends it with that reason.
+    // that would ruin its file system; its watcher then lets it go on when there is room, or ends
+    // it when the disk has failed.
     const json::object node = DiskNode(config.disk, config.disk_format, false);
     Append(argv, {"-blockdev", json::serialize(node), "-device",
                   fmt::format("virtio-blk-device,id=blk0,drive={},werror=stop,rerror=report",
