@@ -41,7 +41,7 @@ TEST(QemuCommandLineTest, EmulatedMachine) {
             "microvm,acpi=on,x-option-roms=off,isa-serial=on,rtc=off,memory-backend=mem,"
             "suppress-vmdesc=on");
   EXPECT_EQ(After(argv, "-accel"), "tcg,thread=multi,tb-size=32");
-  EXPECT_EQ(After(argv, "-cpu"), "max");
+  EXPECT_EQ(After(argv, "-cpu"), "max,-erms,-fsrm");
   EXPECT_EQ(After(argv, "-smp"), "2");
   EXPECT_EQ(After(argv, "-m"), "512M");
   EXPECT_TRUE(HasPair(argv, "-object", "memory-backend-memfd,id=mem,size=512M,share=on"));
