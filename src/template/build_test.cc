@@ -19,6 +19,7 @@
 #include "template/image.h"
 #include "template/initramfs.h"
 #include "template/kernel.h"
+#include "template/kernel_modules.h"
 #include "template/workspace.h"
 
 namespace wrenn::template_ {
@@ -50,11 +51,14 @@ class BuildTest : public testing::Test {
   }
 
   // Answers the bundle's hash.
-  std::string MakeKernel(const std::string& version = "1.0") {
+  std::string MakeKernel(const std::string& version = "1.0",
+                         const std::vector<std::string>& wanted = {std::begin(kGuestModules),
+                                                                   std::end(kGuestModules)}) {
     const KernelManifest manifest{.package = "linux-image-1-test",
                                   .version = version,
                                   .guest = "of another guest program",
-                                  .modules = {"virtio.ko"}};
+                                  .modules = {"virtio.ko"},
+                                  .wanted = wanted};
     const std::string folder = paths_.Kernel(manifest.Hash());
     EXPECT_TRUE(os::MakeDirectory(folder));
     EXPECT_TRUE(WriteFileAtomically(folder + "/vmlinux",
@@ -292,6 +296,14 @@ TEST_F(BuildTest, TakesTheNewestKernelThatIsHereByItsVersion) {
   const auto built = BuildMinimal();
   ASSERT_TRUE(built) << built.error().ToString();
   EXPECT_EQ(KernelVersion(paths_, built->record), "10.0");
+}
+
+TEST_F(BuildTest, AKernelWithoutAModuleThatGuestsNeedByNowIsNotUsed) {
+  MakeKernel("10.0", {});
+  MakeKernel("11.0", {"virtio_blk"});
+  const auto built = BuildMinimal();
+  ASSERT_TRUE(built) << built.error().ToString();
+  EXPECT_EQ(KernelVersion(paths_, built->record), "1.0");
 }
 
 TEST_F(BuildTest, ForcedItTakesTheKernelThatAptOffers) {

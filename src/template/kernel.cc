@@ -26,6 +26,10 @@ struct Bundle {
   KernelManifest manifest;
 };
 
+std::vector<std::string> WantedModules() {
+  return {std::begin(kGuestModules), std::end(kGuestModules)};
+}
+
 // The bundles that are here and whole, the newest kernel last.
 std::vector<Bundle> ListBundles(const os::Paths& paths) {
   std::vector<Bundle> bundles;
@@ -103,7 +107,8 @@ Result<std::string> FromPackage(const os::Paths& paths, const Workspace& workspa
                                 const std::string& guest) {
   ASSIGN_OR_RETURN(const auto deb,
                    DownloadPackage(workspace, package, workspace.path() + "/download"));
-  KernelManifest manifest{.package = package, .version = {}, .guest = guest, .modules = {}};
+  KernelManifest manifest{
+      .package = package, .version = {}, .guest = guest, .modules = {}, .wanted = WantedModules()};
   ASSIGN_OR_RETURN(manifest.version, PackageVersion(workspace, deb));
   const std::string unpacked = workspace.path() + "/unpacked";
   RETURN_IF_ERROR(UnpackPackage(workspace, deb, unpacked));
@@ -135,6 +140,7 @@ json::object KernelManifest::ToJson() const {
   object["version"] = version;
   object["guest"] = guest;
   object["modules"] = json::array(modules.begin(), modules.end());
+  if (!wanted.empty()) object["wanted"] = json::array(wanted.begin(), wanted.end());
   return object;
 }
 
@@ -144,7 +150,8 @@ Result<KernelManifest> KernelManifest::FromJson(const json::object& object) {
   KernelManifest manifest{.package = reader.RequiredString("package"),
                           .version = reader.RequiredString("version"),
                           .guest = reader.RequiredString("guest"),
-                          .modules = reader.Strings("modules")};
+                          .modules = reader.Strings("modules"),
+                          .wanted = reader.Strings("wanted")};
   RETURN_IF_ERROR(reader.Finish());
   return manifest;
 }
@@ -166,7 +173,10 @@ Result<std::string> EnsureKernel(const os::Paths& paths, const Workspace& worksp
     return Fail(guest.error().WithContext("cannot read the guest program '" + guest_program +
                                           "': build or install wrenn-init"));
   }
-  const std::vector<Bundle> bundles = ListBundles(paths);
+  std::vector<Bundle> bundles = ListBundles(paths);
+  // To one without a module that guests need by now nothing can be put.
+  std::erase_if(bundles,
+                [](const Bundle& bundle) { return bundle.manifest.wanted != WantedModules(); });
   AvailablePackage wanted;  // empty: any
   if (newest || bundles.empty()) {
     ASSIGN_OR_RETURN(wanted, ResolveMetaPackage(workspace, kMetaPackage));

@@ -10,10 +10,11 @@
 
 namespace wrenn::template_ {
 
-// What a virtio guest without PCI loads, by name; what these depend on is added by itself.
+// What a virtio guest without PCI loads, by name; what these depend on is added by itself. (A
+// guest without vsock leaves out the last two.)
 inline constexpr std::string_view kGuestModules[] = {
-    "virtio_ring",    "virtio",   "virtio_mmio",  "virtio_blk",
-    "virtio_console", "failover", "net_failover", "virtio_net",
+    "virtio_ring", "virtio",       "virtio_mmio", "virtio_blk", "virtio_console",
+    "failover",    "net_failover", "virtio_net",  "virtio_rng", "vmw_vsock_virtio_transport",
 };
 
 struct KernelModule {

@@ -16,6 +16,7 @@
 #include "guest/boot/grow_root.h"
 #include "guest/boot/mounts.h"
 #include "guest/boot/uevents.h"
+#include "guest/boot/virtio.h"
 #include "guest/init/console.h"
 #include "guest/split.h"
 
@@ -36,6 +37,15 @@ void LoadModule(const std::string& path) {
   }
 }
 
+// Only Firecracker's machines have vsock. QEMU's have an entropy device as well, but no use for its
+// driver: the agent gets entropy at each start, and the driver's thread would run in every restored
+// guest, which is slow under emulation.
+bool IsNeeded(std::string_view module) {
+  const bool for_firecracker =
+      module == "virtio_rng.ko" || module == "vsock.ko" || module.starts_with("vmw_vsock_");
+  return !for_firecracker || HasVirtioDevice(kVirtioVsock);
+}
+
 // Loads what the list names, and gives the memory of the files back.
 void LoadModules() {
   const std::string folder = kModules;
@@ -43,7 +53,7 @@ void LoadModules() {
   if (!order) return;
   for (const std::string_view name : Words(*order)) {
     const std::string path = fmt::format("{}/{}", folder, name);
-    LoadModule(path);
+    if (IsNeeded(name)) LoadModule(path);
     ::unlink(path.c_str());
   }
 }

@@ -3,9 +3,13 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "guest/agent/metrics.h"
 #include "guest/agent/test_agent.h"
 #include "guest/boot/command_line.h"
+#include "guest/boot/virtio.h"
 #include "guest/init/cgroups.h"
 #include "guest/init/identity.h"
 #include "guest/init/network.h"
@@ -24,6 +28,21 @@ TEST(CommandLine, TheLastValueCounts) {
   EXPECT_EQ(line.Value("rootfstype"), "");
   EXPECT_FALSE(line.Value("quiet"));
   EXPECT_EQ(line.Value("none", "x"), "x");
+}
+
+TEST(Virtio, DevicesAreKnownByTheirType) {
+  char pattern[] = "/tmp/wrenn-virtio-XXXXXX";
+  ASSERT_NE(::mkdtemp(pattern), nullptr);
+  const std::string sysfs = pattern;
+  EXPECT_FALSE(HasVirtioDevice(kVirtioVsock, sysfs + "/none"));
+  for (const char* device : {"virtio0", "virtio1"}) {
+    std::filesystem::create_directory(sysfs + "/" + device);
+  }
+  ASSERT_TRUE(ReplaceFile(sysfs + "/virtio0/device", "0x0002\n"));
+  EXPECT_FALSE(HasVirtioDevice(kVirtioVsock, sysfs));
+  ASSERT_TRUE(ReplaceFile(sysfs + "/virtio1/device", "0x0013\n"));
+  EXPECT_TRUE(HasVirtioDevice(kVirtioVsock, sysfs));
+  std::filesystem::remove_all(sysfs);
 }
 
 TEST(Network, IpArgumentIsRead) {
