@@ -16,10 +16,12 @@
 #include "base/thread_cache.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/serial_ports.h"
+#include "guest/agent/vsock.h"
 #include "guest/boot/command_line.h"
 #include "guest/boot/initramfs.h"
 #include "guest/boot/mounts.h"
 #include "guest/boot/uevents.h"
+#include "guest/boot/virtio.h"
 #include "guest/init/cgroups.h"
 #include "guest/init/console.h"
 #include "guest/init/identity.h"
@@ -113,13 +115,15 @@ Result<Agent*> ServeAgent() {
   options.shut_down = [fd = wanted->get()] { SignalEventFd(fd); };
   ThreadCache::Get().Reserve(kThreads);
   auto* const agent = new Agent(std::move(options));
-  auto* const ports = new SerialPorts([agent](uint16_t port) -> Result<UniqueFd> {
+  const auto accept = [agent](uint16_t port) -> Result<UniqueFd> {
     if (port != wire::kAgentPort) return ConnectLocal(port);
     ASSIGN_OR_RETURN(auto pair, SocketPair());
     agent->Serve(std::move(pair.first));
     return std::move(pair.second);
-  });
+  };
+  auto* const ports = new SerialPorts(accept);
   ports->Scan();
+  if (HasVirtioDevice(kVirtioVsock)) RETURN_IF_ERROR(ServeVsock(accept));
   for (;;) {
     pollfd entries[] = {
         {signals.get(), POLLIN, 0}, {wanted->get(), POLLIN, 0}, {uevents.fd(), POLLIN, 0}};

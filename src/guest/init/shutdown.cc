@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/io.h"
+#include "guest/boot/command_line.h"
 #include "guest/init/reaper.h"
 #include "guest/split.h"
 
@@ -55,8 +56,10 @@ void ShutDownMachine(const std::function<void()>& before_sync) {
 
 void PowerOff() {
   ::sync();
-  ::reboot(RB_POWER_OFF);
-  // A machine without a power switch, which microvm is: it ends at a reboot as well.
+  // A machine without a power switch the kernel would halt for ever. Firecracker's, which is known
+  // by its way to reboot, ends at that.
+  const auto arguments = CommandLine::Read();
+  if (!arguments || arguments->Value("reboot", "") != "k") ::reboot(RB_POWER_OFF);
   ::reboot(RB_AUTOBOOT);
   for (;;) ::pause();
 }
