@@ -1,4 +1,4 @@
-// MuxLane: one virtio-serial port's socket and the mux over it.
+// MuxLane: one connection to the machine and the mux over it.
 #pragma once
 
 #include <condition_variable>
@@ -6,7 +6,7 @@
 #include <mutex>
 #include <string>
 
-#include "base/io.h"
+#include "agent/mux_channel.h"
 #include "wire/mux.h"
 
 namespace wrenn::agent {
@@ -15,11 +15,12 @@ namespace wrenn::agent {
 // once, one makes it and the others wait, each until its own deadline. Thread-safe.
 class MuxLane {
  public:
-  explicit MuxLane(std::string path) : path_(std::move(path)) {}
+  explicit MuxLane(Transport transport) : transport_(std::move(transport)) {}
   ~MuxLane() { Close(); }
 
   Result<UniqueFd> Connect(uint16_t port, Deadline deadline);
-  // Connects the socket for the first session. Before the first Connect().
+  // Connects the socket for the first session, unless the guest must run for that. Before the first
+  // Connect().
   Status Open(Deadline deadline);
   // Breaks the session, also one that is being made, and refuses new ones.
   void Close();
@@ -30,10 +31,12 @@ class MuxLane {
     bool fresh = false;  // made for this call
   };
   Result<Session> Take(Deadline deadline);
-  // Makes a session; `lock` is held on entry and return.
+  // Makes a session, trying as often as the transport allows. In this and the next `lock` is held
+  // on entry and return.
   Result<std::shared_ptr<wire::Mux>> Make(std::unique_lock<std::mutex>& lock, Deadline deadline);
+  Result<std::shared_ptr<wire::Mux>> Try(std::unique_lock<std::mutex>& lock, Deadline deadline);
 
-  const std::string path_;
+  const Transport transport_;
   std::mutex mutex_;
   std::condition_variable changed_;
   UniqueFd opened_;  // for the first session
