@@ -1,10 +1,9 @@
 #include "os/process.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,27 +14,12 @@
 #include <cstring>
 
 #include "base/io.h"
+#include "os/jail_child.h"
 #include "os/process_info.h"
+#include "os/spawn_child.h"
 
 namespace wrenn::os {
 namespace {
-
-// Everything that the child needs, made ready before fork(2): between fork and execve of a program
-// with threads only async-signal-safe functions may run, so no allocation.
-struct ChildPlan {
-  const SpawnOptions* options;
-  const char* program;
-  std::vector<char*> argv;
-  std::vector<char*> environment;
-  std::vector<int> sources;  // for descriptors 0, 1, 2, 3, ...
-  pid_t parent;
-  int error_pipe;
-};
-
-struct ChildError {
-  int error;
-  char step[24];
-};
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
@@ -44,81 +28,72 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-[[noreturn]] void ChildFail(const ChildPlan& plan, const char* step) {
-  ChildError report{errno, {}};
-  for (size_t i = 0; step[i] != '\0' && i + 1 < sizeof report.step; ++i) report.step[i] = step[i];
-  [[maybe_unused]] const ssize_t n = ::write(plan.error_pipe, &report, sizeof report);
-  ::_exit(127);
+// A new process, in this one as fork(2) has it.
+struct Started {
+  pid_t pid;
+  UniqueFd pidfd;
+};
+
+UniqueFd OpenPidfd(pid_t pid) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
-// Puts plan.sources at 0, 1, 2, ... and marks everything above close-on-exec.
-void ChildMoveDescriptors(ChildPlan& plan) {
-  const int count = static_cast<int>(plan.sources.size());
-  // First all out of the way, then each to its place: a source may be another's place.
-  for (int& source : plan.sources) {
-    source = ::fcntl(source, F_DUPFD_CLOEXEC, count);
-    if (source < 0) ChildFail(plan, "duplicate descriptors");
+// fork(2) that also makes the jail's namespaces and begins in a cgroup. Answers as fork(2) does.
+pid_t Clone(const ChildPlan& plan, int* pidfd) {
+  clone_args arguments{};
+  arguments.flags = CLONE_PIDFD;
+  arguments.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  arguments.exit_signal = SIGCHLD;
+  if (plan.jail) arguments.flags |= JailCloneFlags(*plan.jail);
+  if (plan.options->cgroup_fd >= 0) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<uint64_t>(plan.options->cgroup_fd);
   }
-  plan.error_pipe = ::fcntl(plan.error_pipe, F_DUPFD_CLOEXEC, count);
-  for (int target = 0; target < count; ++target) {
-    if (::dup2(plan.sources[static_cast<size_t>(target)], target) < 0) {
-      ChildFail(plan, "duplicate descriptors");
-    }
-  }
-  if (::close_range(static_cast<unsigned>(count), ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
-    for (int fd = count; fd < 65536; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // before Linux 5.11
-  }
+  return static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
 }
 
-[[noreturn]] void ChildMain(ChildPlan& plan) {
-  const SpawnOptions& options = *plan.options;
-  struct sigaction standard{};
-  standard.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
-  ChildMoveDescriptors(plan);
-  if (options.new_session && ::setsid() < 0) ChildFail(plan, "start a session");
-  if (options.die_with_parent) {
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) ChildFail(plan, "set the parent's signal");
-    if (::getppid() != plan.parent) ::_exit(127);  // it ended before the call above
-  }
-  if (!options.directory.empty() && ::chdir(options.directory.c_str()) < 0) {
-    ChildFail(plan, "enter its folder");
-  }
-  if (options.umask) ::umask(*options.umask);
-  for (const auto& [resource, value] : options.limits) {
-    // A limit cannot be set above the one that holds already; that one is as good.
-    rlimit now{};
-    ::getrlimit(resource, &now);
-    const rlim_t wanted = value < now.rlim_max ? value : now.rlim_max;
-    const rlimit limit{wanted, wanted};
-    if (::setrlimit(resource, &limit) < 0) ChildFail(plan, "set a limit");
-  }
-  if (options.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-    ChildFail(plan, "give up privileges");
-  }
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execve(plan.program, plan.argv.data(), plan.environment.data());
-  ChildFail(plan, "execute");
-}
-
-// fork(2) with all signals blocked, so that no handler of ours runs in the child.
-pid_t ForkAndRun(ChildPlan& plan) {
+// With all signals blocked, so that no handler of ours runs in the child. Where nothing asks for
+// clone3(2) it is fork(2), which containers' system call filters let through.
+Started StartChild(ChildPlan& plan) {
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = ::fork();
-  if (pid == 0) ChildMain(plan);
+  const bool plain = !plan.jail && plan.options->cgroup_fd < 0;
+  int pidfd = -1;
+  const pid_t pid = plain ? ::fork() : Clone(plan, &pidfd);
+  if (pid == 0) RunChild(plan);
   const int error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   errno = error;
-  return pid;
+  if (pid < 0) return {pid, UniqueFd()};
+  // Nobody but us waits for this child, so its pid cannot be another's yet.
+  return {pid, plain ? OpenPidfd(pid) : UniqueFd(pidfd)};
 }
 
-UniqueFd OpenPidfd(pid_t pid) {
-  return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+Error StartError(const SpawnOptions& options) {
+  const int error = errno;
+  const std::string what = fmt::format("cannot start '{}'", options.argv.front());
+  const bool cloned = options.jail || options.cgroup_fd >= 0;
+  if (cloned && (error == ENOSYS || error == E2BIG)) {
+    return Error{Code::kUnimplemented,
+                 what +
+                     ": a jail or a cgroup needs Linux 5.7 or later, and a container that allows "
+                     "the system call 'clone3'",
+                 {}};
+  }
+  return ErrnoError(what, error);
+}
+
+// Why a child that was made could not become the program.
+Error ChildFailure(const SpawnOptions& options, const ChildError& report) {
+  const std::string what = fmt::format("cannot start '{}'", options.argv.front());
+  Error error = ErrnoError(what, report.error);
+  if (options.jail && report.error == ENOENT && report.step == kExecuteStep) {
+    error.message = what + ": it, or a library loader that it needs, is not in its jail";
+  }
+  error.detail = fmt::format("could not {}", report.step);
+  return error;
 }
 
 ExitStatus FromSiginfo(const siginfo_t& info) {
@@ -167,7 +142,16 @@ Result<std::string> FindProgram(const std::string& name) {
 
 Result<Process> Process::Spawn(const SpawnOptions& options) {
   if (options.argv.empty()) return Fail(Code::kInvalidArgument, "no program given");
-  ASSIGN_OR_RETURN(const std::string program, FindProgram(options.argv.front()));
+  std::string program = options.argv.front();
+  std::optional<JailSetup> jail;
+  if (!options.jail) {
+    ASSIGN_OR_RETURN(program, FindProgram(program));
+  } else {
+    if (!program.starts_with('/')) {
+      return Fail(Code::kInvalidArgument, "'{}' is no absolute path in a jail", program);
+    }
+    ASSIGN_OR_RETURN(jail, SetUpJail(*options.jail));
+  }
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return Fail(ErrnoError("cannot open '/dev/null'"));
   int ends[2];
@@ -175,10 +159,18 @@ Result<Process> Process::Spawn(const SpawnOptions& options) {
   UniqueFd error_read(ends[0]);
   UniqueFd error_write(ends[1]);
 
-  ChildPlan plan{&options, program.c_str(), Pointers(options.argv), {},
-                 {},       ::getpid(),      error_write.get()};
-  if (options.environment) {
-    plan.environment = Pointers(*options.environment);
+  const UniqueFd self = OpenPidfd(::getpid());
+  if (!self) return Fail(ErrnoError("cannot open a pidfd: Linux 5.3 or later is needed"));
+
+  ChildPlan plan{};
+  plan.options = &options;
+  plan.program = program.c_str();
+  plan.argv = Pointers(options.argv);
+  plan.parent = self.get();
+  plan.error_pipe = error_write.get();
+  plan.jail = jail ? &*jail : nullptr;
+  if (options.environment || jail) {
+    plan.environment = Pointers(options.environment.value_or(std::vector<std::string>()));
   } else {
     for (char** entry = environ; *entry; ++entry) plan.environment.push_back(*entry);
     plan.environment.push_back(nullptr);
@@ -188,19 +180,17 @@ Result<Process> Process::Spawn(const SpawnOptions& options) {
   }
   plan.sources.insert(plan.sources.end(), options.pass_fds.begin(), options.pass_fds.end());
 
-  const pid_t pid = ForkAndRun(plan);
-  if (pid < 0) return Fail(ErrnoError("cannot start '" + options.argv.front() + "'"));
-  // Nobody but us waits for this child, so its pid cannot be another's yet.
-  Process process(pid, OpenPidfd(pid), 0, true);
+  Started started = StartChild(plan);
+  if (started.pid < 0) return Fail(StartError(options));
+  const pid_t pid = started.pid;
+  Process process(pid, std::move(started.pidfd), 0, true);
   error_write.Reset();
   ChildError report{};
   const auto got = ReadSome(error_read.get(), {reinterpret_cast<char*>(&report), sizeof report},
                             Deadline::Never());
   if (got && *got == sizeof report) {
     ::waitpid(pid, nullptr, 0);
-    Error error = ErrnoError(fmt::format("cannot start '{}'", options.argv.front()), report.error);
-    error.detail = fmt::format("could not {}", report.step);
-    return Fail(std::move(error));
+    return Fail(ChildFailure(options, report));
   }
   if (!process.pidfd_) {
     Error error = ErrnoError("cannot open a pidfd: Linux 5.3 or later is needed");

@@ -13,6 +13,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "os/jail.h"
 
 namespace wrenn::os {
 
@@ -31,7 +32,8 @@ struct ExitStatus {
 // dispositions and mask are the default ones.
 struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] is looked up by FindProgram() unless it contains '/'
-  std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: the caller's own
+  std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: the caller's own,
+                                                        // or none in a jail
   std::string directory;                                // to start in; empty: the caller's
   int stdin_fd = -1;                                    // -1: /dev/null, also for the next two
   int stdout_fd = -1;
@@ -42,6 +44,11 @@ struct SpawnOptions {
   bool no_new_privileges = false;
   std::optional<mode_t> umask;
   std::vector<std::pair<__rlimit_resource, rlim_t>> limits;  // both soft and hard
+  // Of a cgroup (Cgroup::fd()), where it is from its first instruction on; -1: the caller's.
+  int cgroup_fd = -1;
+  // With it argv[0] and `directory` are paths in the jail, the first one absolute; the directory is
+  // "/" unless told.
+  std::optional<Jail> jail;
 };
 
 // The path of a program: in $PATH, then in the system's sbin folders, which users' paths lack.
