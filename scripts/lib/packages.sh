@@ -23,7 +23,7 @@ runtime_packages=(
 test_packages=(
   clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
   shellcheck python3 python3-pytest python3-websocket python3-yaml python3-jsonschema
-  procps util-linux iproute2 curl xfsprogs zstd
+  procps util-linux iproute2 nftables iptables curl xfsprogs zstd
   chromium
 )
 # Node.js that is not Debian's brings an npm of its own, and conflicts with Debian's.

@@ -14,6 +14,7 @@
 //
 //   server.lock                      held by the server that uses it; names that server's root
 //   sb/<id>/                         sockets
+//   net/wrenn-<number>               network namespaces of slots (mounts); net/next: a number
 #pragma once
 
 #include <string>
@@ -47,6 +48,8 @@ struct Paths {
   std::string Temporary() const { return root + "/tmp"; }
   std::string RuntimeLock() const { return runtime + "/server.lock"; }
   std::string SandboxRuntime(const std::string& id) const { return runtime + "/sb/" + id; }
+
+  std::string Slots() const { return runtime + "/net"; }
 
   // Makes the folders that must exist, mode 0700.
   Status Prepare() const;
