@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "net/special_ranges.h"
+
 namespace wrenn::net {
 namespace {
 
@@ -20,34 +22,8 @@ uint32_t Number32(std::span<const unsigned char> bytes, size_t at) {
   return uint32_t{Number16(bytes, at)} << 16 | Number16(bytes, at + 2);
 }
 
-struct Range {
-  Address4 address;
-  int bits;
-};
-
-// What is not the internet. 192.0.0.0/24 contains the guest's own network. The one that is no
-// special range is by its form an address of the internet, but Azure's hosts answer at it: its
-// WireServer, which gives a machine's keys to whoever asks from there.
-constexpr Range kNotPublic[] = {
-    {0x00000000, 8},   // this network
-    {0x0a000000, 8},   // private
-    {0x64400000, 10},  // carriers' shared space
-    {0x7f000000, 8},   // loopback
-    {0xa83f8110, 32},  // 168.63.129.16, see above
-    {0xa9fe0000, 16},  // link-local, metadata services
-    {0xac100000, 12},  // private
-    {0xc0000000, 24},  // protocol assignments
-    {0xc0000200, 24},  // documentation
-    {0xc0a80000, 16},  // private
-    {0xc6120000, 15},  // benchmarks
-    {0xc6336400, 24},  // documentation
-    {0xcb007100, 24},  // documentation
-    {0xe0000000, 4},   // multicast
-    {0xf0000000, 4},   // reserved, broadcast
-};
-
 bool IsPublic(Address4 address) {
-  return std::ranges::none_of(kNotPublic, [address](const Range& range) {
+  return std::ranges::none_of(kSpecialRanges4, [address](const SpecialRange4& range) {
     return (address ^ range.address) >> (32 - range.bits) == 0;
   });
 }

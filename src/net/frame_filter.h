@@ -34,8 +34,8 @@ Result<std::vector<Address4>> HostAddresses();
 // ranges, IPv6.
 //
 // It has to be looked at frame by frame: the guest's user may be root and write any destination
-// into its frames, 127.0.0.1 too, and passt would connect to it in the host's name. Source of the
-// ranges: https://www.iana.org/assignments/iana-ipv4-special-registry
+// into its frames, 127.0.0.1 too, and passt would connect to it in the host's name. The ranges are
+// in special_ranges.h.
 bool MayLeave(std::span<const unsigned char> frame, const EgressPolicy& policy);
 
 }  // namespace wrenn::net
