@@ -67,6 +67,40 @@ inline std::string ArpQuestion(const std::string& source, const std::string& wan
          std::string(6, '\0') + Bytes4(wanted);
 }
 
+inline std::string Address6Bytes(const std::string& address) {
+  in6_addr number{};
+  ::inet_pton(AF_INET6, address.c_str(), &number);
+  return {reinterpret_cast<const char*>(&number), sizeof number};
+}
+
+// An IPv6 packet whose payload begins with a header that has its checksum, still zero, at
+// `checksum_at`.
+inline std::string Ipv6Frame(const std::string& source, const std::string& destination,
+                             char protocol, std::string payload, size_t checksum_at) {
+  const std::string addresses = Address6Bytes(source) + Address6Bytes(destination);
+  const std::string length = Bytes16(static_cast<unsigned>(payload.size()));
+  const unsigned sum = Checksum(addresses + std::string(2, '\0') + length + std::string(3, '\0') +
+                                protocol + payload);
+  payload.replace(checksum_at, 2, Bytes16(sum));
+  return std::string(6, '\x02') + kGuestMac + std::string("\x86\xdd\x60\0\0\0", 6) + length +
+         protocol + '\xff' + addresses + payload;
+}
+
+inline std::string Udp6(const std::string& source, const std::string& destination, uint16_t port,
+                        const std::string& payload) {
+  return Ipv6Frame(source, destination, 17,
+                   Bytes16(41000) + Bytes16(port) +
+                       Bytes16(static_cast<unsigned>(8 + payload.size())) + Bytes16(0) + payload,
+                   6);
+}
+
+// Neighbour solicitation (RFC 4861), with the asker's MAC address.
+inline std::string NeighbourQuestion(const std::string& source, const std::string& wanted) {
+  return Ipv6Frame(
+      source, wanted, 58,
+      std::string("\x87\0\0\0\0\0\0\0", 8) + Address6Bytes(wanted) + "\x01\x01" + kGuestMac, 2);
+}
+
 // As QEMU's stream network sends it.
 inline std::string WithLength(const std::string& frame) {
   return Bytes16(static_cast<unsigned>(frame.size() >> 16)) +
