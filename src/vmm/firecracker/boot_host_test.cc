@@ -17,7 +17,7 @@
 #include "vmm/firecracker/api_client.h"
 #include "vmm/firecracker/test_vm_config.h"
 #include "vmm/firecracker/vsock_channel.h"
-#include "vmm/qemu/tsc.h"
+#include "vmm/tsc.h"
 
 namespace wrenn::vmm {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "vmm/qemu/test_config.h"
-#include "vmm/qemu/tsc.h"
+#include "vmm/tsc.h"
 
 namespace wrenn::vmm {
 namespace {

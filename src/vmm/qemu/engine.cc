@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <cstdio>
 #include <mutex>
 
@@ -17,7 +16,7 @@
 #include "vmm/qemu/fingerprint.h"
 #include "vmm/qemu/kvm_probe.h"
 #include "vmm/qemu/launch.h"
-#include "vmm/qemu/tsc.h"
+#include "vmm/tsc.h"
 
 namespace wrenn::vmm {
 namespace {
@@ -237,19 +236,8 @@ bool IsVmmOf(const std::string& id, const std::vector<std::string>& arguments) {
          *(option + 1) == MachineName(id);
 }
 
-// The recorded VMM, if it still is that: the same pid, begun at the same time in the same boot, and
-// started for this id.
-Result<os::Process> FindVmm(const MachineConfig& config, const QemuRecord& record) {
-  ASSIGN_OR_RETURN(const std::string boot_id, os::BootId());
-  if (boot_id != record.boot_id) {
-    return Fail(Code::kNotFound, "the host has been restarted since '{}' was started", config.id);
-  }
-  ASSIGN_OR_RETURN(os::Process process, os::Process::Open(record.vmm.pid, record.vmm.start_time));
-  ASSIGN_OR_RETURN(const auto arguments, os::ReadCommandLine(record.vmm.pid));
-  if (!IsVmmOf(config.id, arguments)) {
-    return Fail(Code::kNotFound, "process {} is not the VMM of '{}'", record.vmm.pid, config.id);
-  }
-  return process;
+IsVmm VmmOf(const std::string& id) {
+  return [id](const std::vector<std::string>& arguments) { return IsVmmOf(id, arguments); };
 }
 
 // Whether the process was started in that folder, as SpawnQemu() does, which may be gone meanwhile.
@@ -268,39 +256,14 @@ Result<bool> RunsIn(pid_t pid, const std::string& directory) {
          there.st_ino == wanted.st_ino;
 }
 
-// kNotFound when the process is not a VMM of this machine, kPermissionDenied when it is another
-// user's.
-Result<os::Process> OpenIfVmm(pid_t pid, const MachineConfig& config) {
-  ASSIGN_OR_RETURN(const os::ProcessStat stat, os::ReadProcessStat(pid));
-  ASSIGN_OR_RETURN(const auto arguments, os::ReadCommandLine(pid));
-  if (!IsVmmOf(config.id, arguments)) {
-    return Fail(Code::kNotFound, "process {} is no VMM of '{}'", pid, config.id);
-  }
-  // Another server's may have the same name.
-  ASSIGN_OR_RETURN(const bool ours, RunsIn(pid, config.directory));
-  if (!ours) return Fail(Code::kNotFound, "process {} is another server's VMM", pid);
-  return os::Process::Open(pid, stat.start_time);
-}
-
-// A VMM of this machine that no record knows of, because its server was killed between starting it
-// and writing that down. Only what has ended, is another's or is another program is passed over:
-// who cannot look must not say that there is none.
+// Another server's may have the same name.
 Result<os::Process> FindUnrecordedVmm(const MachineConfig& config) {
-  ASSIGN_OR_RETURN(const auto names, os::ListDirectory("/proc"));
-  for (const std::string& name : names) {
-    pid_t pid = 0;
-    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
-    auto process = OpenIfVmm(pid, config);
-    if (process) return process;
-    const Code why = process.error().code;
-    if (why != Code::kNotFound && why != Code::kPermissionDenied) return process;
-  }
-  return Fail(Code::kNotFound, "no VMM of '{}' runs", config.id);
+  return FindUnrecorded(VmmOf(config.id),
+                        [&config](pid_t pid) { return RunsIn(pid, config.directory); });
 }
 
-// The network's processes; they have no boot id or name of their own, so only with FindVmm()'s boot
-// check.
+// The network's processes; they have no boot id or name of their own, so only after a check of
+// the boot.
 Result<std::vector<os::Process>> FindHelpers(const QemuRecord& record) {
   std::vector<os::Process> helpers;
   ASSIGN_OR_RETURN(const std::string boot_id, os::BootId());
@@ -319,7 +282,7 @@ Result<std::vector<os::Process>> FindHelpers(const QemuRecord& record) {
 Result<std::unique_ptr<Machine>> QemuEngine::Adopt(const MachineConfig& config,
                                                    const json::object& object) {
   ASSIGN_OR_RETURN(const QemuRecord record, ParseRecord(object));
-  auto process = FindVmm(config, record);
+  auto process = FindRecorded(record.vmm, record.boot_id, VmmOf(config.id));
   if (!process) {
     if (process.error().code == Code::kNotFound) RETURN_IF_ERROR(Reap(config, object));
     return Fail(std::move(process.error()));
@@ -349,7 +312,8 @@ Status QemuEngine::Reap(const MachineConfig& config, const json::object& object)
   if (!object.empty()) {
     ASSIGN_OR_RETURN(record, ParseRecord(object));
   }
-  auto process = object.empty() ? FindUnrecordedVmm(config) : FindVmm(config, record);
+  auto process = object.empty() ? FindUnrecordedVmm(config)
+                                : FindRecorded(record.vmm, record.boot_id, VmmOf(config.id));
   if (process) {
     RETURN_IF_ERROR(process->Kill(deadline));
   } else if (process.error().code != Code::kNotFound) {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "os/command.h"
+#include "os/process.h"
 #include "vmm/machine.h"
 
 namespace wrenn::vmm {
@@ -22,7 +22,5 @@ struct ExitEvidence {
 
 // A pure function.
 MachineExit ExplainExit(const ExitEvidence& evidence);
-
-using os::LastLine;
 
 }  // namespace wrenn::vmm

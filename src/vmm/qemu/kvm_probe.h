@@ -5,22 +5,15 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "vmm/kvm_device.h"
 #include "vmm/qemu/command_line.h"
 
 namespace wrenn::vmm {
 
-struct KvmVerdict {
-  bool usable = false;
-  std::string explanation;  // for people; where not usable, with the remedy
-};
-
-// The cheap part, without QEMU: /dev/kvm opens, makes a machine, and a virtual processor runs a few
-// instructions.
-KvmVerdict ProbeKvmDevice();
-
-// The real part: boots this kernel with -accel kvm until its first process runs. `directory` must
-// exist, be short enough for socket paths, and gets nothing that stays. An answer is only what a
-// guest did, or KVM's refusal to run one; a want of disk, memory or time is an error.
+// The real answer, after ProbeKvmDevice() says yes: boots this kernel with -accel kvm until its
+// first process runs. `directory` must exist, be short enough for socket paths, and gets nothing
+// that stays. An answer is only what a guest did, or KVM's refusal to run one; a want of disk,
+// memory or time is an error.
 Result<KvmVerdict> ProbeKvmGuest(const HostFacts& facts, const std::string& kernel,
                                  const std::string& initramfs, const std::string& directory,
                                  Deadline deadline);

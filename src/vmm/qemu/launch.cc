@@ -6,6 +6,8 @@
 #include "base/io.h"
 #include "base/revert.h"
 #include "net/user_network.h"
+#include "vmm/exit_text.h"
+#include "vmm/output_pipe.h"
 #include "wire/sockets.h"
 
 namespace wrenn::vmm {
@@ -86,12 +88,13 @@ Result<VmmConnections> ConnectVmm(const MachineConfig& config, Deadline deadline
   const RuntimeFiles files(config.runtime_directory);
   ASSIGN_OR_RETURN(BoundedLog console_log, BoundedLog::Open(config.directory + "/console.log"));
   ASSIGN_OR_RETURN(BoundedLog vmm_log, BoundedLog::Open(config.directory + "/vmm.log"));
-  ASSIGN_OR_RETURN(UniqueFd stderr_pipe, OpenStderr(files));
+  ASSIGN_OR_RETURN(UniqueFd stderr_pipe, OpenOutputPipe(files.Stderr()));
   ASSIGN_OR_RETURN(UniqueFd console, wire::ConnectUnix(files.Console(), deadline));
   ASSIGN_OR_RETURN(UniqueFd control, wire::ConnectUnix(files.Qmp(), deadline));
   ASSIGN_OR_RETURN(auto qmp, QmpClient::Connect(std::move(control), deadline));
-  return VmmConnections{std::move(qmp), std::move(console), std::move(stderr_pipe),
-                        std::move(console_log), std::move(vmm_log)};
+  return VmmConnections{std::move(qmp),
+                        {std::move(console), std::move(console_log)},
+                        {std::move(stderr_pipe), std::move(vmm_log)}};
 }
 
 Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts, Deadline deadline,
@@ -101,7 +104,7 @@ Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts
   Revert revert;
   revert.Add([&] { files.Remove(); });
   ASSIGN_OR_RETURN(VmmEnds ends, MakeRuntimeFiles(files));
-  ASSIGN_OR_RETURN(const UniqueFd stderr_pipe, OpenStderr(files));
+  ASSIGN_OR_RETURN(const UniqueFd stderr_pipe, OpenOutputPipe(files.Stderr()));
 
   std::vector<os::Process> helpers;
   UniqueFd network;

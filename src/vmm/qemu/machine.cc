@@ -2,67 +2,24 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 
 #include "base/io.h"
 #include "os/files.h"
 #include "os/process_info.h"
+#include "vmm/wake_budget.h"
 
 namespace wrenn::vmm {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kTailKept = 4096;
 // A machine whose write found no room on the host's disk waits for so much, looking so often.
 constexpr uint64_t kRoomToGoOn = 16 << 20;
 constexpr milliseconds kLookForRoom{500};
 // For a command to be taken by a VMM that does nothing else.
 constexpr milliseconds kPostLimit{1000};
-
-// How often output may wake us: a guest that floods its console (a byte a wake-up, if it likes)
-// must cost little. What is not read in time waits in the socket and then holds the guest up.
-class WakeBudget {
- public:
-  // Takes one wake-up; false when there is none left for now.
-  bool Take() {
-    const auto now = Deadline::Clock::now();
-    const auto earned = (now - last_) / kEvery;
-    if (earned > 0) {
-      left_ = std::min<int64_t>(kMost, left_ + earned);
-      last_ = now;
-    }
-    if (left_ == 0) return false;
-    --left_;
-    return true;
-  }
-
- private:
-  static constexpr int64_t kMost = 2000;
-  static constexpr milliseconds kEvery{5};
-  int64_t left_ = kMost;
-  Deadline::Clock::time_point last_ = Deadline::Clock::now();
-};
-
-void KeepTail(std::string& tail, std::string_view bytes) {
-  tail.append(bytes);
-  if (tail.size() > 2 * kTailKept) tail.erase(0, tail.size() - kTailKept);
-}
-
-json::object ProcessJson(const os::Process& process) {
-  return {{"pid", process.pid()}, {"start_time", process.start_time()}};
-}
-
-RecordedProcess ReadProcess(const json::object& object, JsonReader& errors) {
-  JsonReader reader(object);
-  RecordedProcess process;
-  process.pid = static_cast<pid_t>(reader.Int("pid", 0, 1, INT32_MAX));
-  process.start_time = static_cast<uint64_t>(reader.Int("start_time", 0, 0, INT64_MAX));
-  if (!reader.Finish() || process.pid == 0) errors.SetError("broken process in a machine's record");
-  return process;
-}
 
 }  // namespace
 
@@ -132,23 +89,22 @@ bool QemuMachine::WatchOnce(bool quiet) {
   std::vector<pollfd> entries = {{stop_.get(), POLLIN, 0},
                                  {parts_.process.pidfd(), POLLIN, 0},
                                  {qmp_open_ ? unless_quiet(parts_.vmm.qmp->fd()) : -1, POLLIN, 0},
-                                 {unless_quiet(parts_.vmm.console.get()), POLLIN, 0},
-                                 {unless_quiet(parts_.vmm.stderr_pipe.get()), POLLIN, 0}};
+                                 {unless_quiet(parts_.vmm.console.fd()), POLLIN, 0},
+                                 {unless_quiet(parts_.vmm.messages.fd()), POLLIN, 0}};
   const size_t first_helper = entries.size();
   if (evidence_.network_end.empty()) {
     for (const os::Process& helper : parts_.helpers) entries.push_back({helper.pidfd(), POLLIN, 0});
   }
-  constexpr int kQuietMs = 20;
   const int awake_ms = held_ ? static_cast<int>(kLookForRoom.count()) : -1;
-  const int ready = ::poll(entries.data(), entries.size(), quiet ? kQuietMs : awake_ms);
+  const int ready = ::poll(entries.data(), entries.size(), quiet ? WakeBudget::kQuietMs : awake_ms);
   if (held_) TryToGoOn();
   if (ready <= 0) return true;
   if (entries[0].revents != 0) return false;
   if (entries[2].revents != 0) {
     qmp_open_ = parts_.vmm.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
   }
-  if (entries[3].revents != 0) ReadConsole();
-  if (entries[4].revents != 0) ReadStderr();
+  if (entries[3].revents != 0) parts_.vmm.console.Read();
+  if (entries[4].revents != 0) parts_.vmm.messages.Read();
   if (entries[1].revents == 0) {
     const auto ended = [](const pollfd& entry) { return entry.revents != 0; };
     if (std::any_of(entries.begin() + static_cast<ptrdiff_t>(first_helper), entries.end(), ended)) {
@@ -181,8 +137,8 @@ void QemuMachine::EndWithNetwork() {
 
 // A guest with a dead network would be a sandbox that is not what its record says.
 void QemuMachine::EndForNetwork() {
-  if (parts_.vmm.stderr_pipe) ReadStderr();
-  parts_.vmm.vmm_log.Append(fmt::format("wrenn: its network ended: {}\n", evidence_.network_end));
+  parts_.vmm.messages.Read();
+  parts_.vmm.messages.Note("its network ended: " + evidence_.network_end);
   std::lock_guard lock(mutex_);
   (void)parts_.process.Signal(SIGKILL);
 }
@@ -235,30 +191,13 @@ std::string QemuMachine::Held() const {
   return "the host's disk is full; it goes on by itself as soon as there is room";
 }
 
-void QemuMachine::ReadConsole() {
-  char buffer[16384];
-  const ssize_t got = ::recv(parts_.vmm.console.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) return parts_.vmm.console.Reset();  // the VMM is about to end
-  const std::string_view bytes(buffer, static_cast<size_t>(got));
-  parts_.vmm.console_log.Append(bytes);
-  KeepTail(console_tail_, bytes);
-}
-
-void QemuMachine::ReadStderr() {
-  const std::string bytes = ReadAvailable(parts_.vmm.stderr_pipe.get(), 16384);
-  if (bytes.empty()) return parts_.vmm.stderr_pipe.Reset();  // all writers are gone
-  parts_.vmm.vmm_log.Append(bytes);
-  KeepTail(stderr_tail_, bytes);
-}
-
 void QemuMachine::Finish() {
   // What it said last is still in the sockets; bounded, since it may have written a lot.
   for (int i = 0; i < 64 && qmp_open_; ++i) {
     qmp_open_ = parts_.vmm.qmp->Pump([this](const QmpEvent& event) { HandleEvent(event); });
   }
-  for (int i = 0; i < 64 && parts_.vmm.console; ++i) ReadConsole();
-  for (int i = 0; i < 16 && parts_.vmm.stderr_pipe; ++i) ReadStderr();
+  parts_.vmm.console.ReadRest();
+  parts_.vmm.messages.ReadRest();
   channel_->Close();
   {
     std::lock_guard lock(mutex_);
@@ -273,35 +212,12 @@ void QemuMachine::Finish() {
   RuntimeFiles(parts_.config.runtime_directory).Remove();
   evidence_.killed =
       kill_requested_ && (!evidence_.status.known || evidence_.status.signal == SIGKILL);
-  evidence_.console_tail = console_tail_;
-  evidence_.stderr_tail = stderr_tail_;
+  evidence_.console_tail = parts_.vmm.console.tail();
+  evidence_.stderr_tail = parts_.vmm.messages.tail();
   evidence_.memory_exhausted = os::OutOfMemoryKills() > memory_kills_before_;
-
-  std::function<void(const MachineExit&)> callback;
-  MachineExit exit = ExplainExit(evidence_);
-  {
-    std::lock_guard lock(mutex_);
-    exit_ = exit;
-    callback = std::move(on_exit_);
-    changed_.notify_all();
-  }
-  if (callback) callback(exit);
-}
-
-void QemuMachine::OnExit(std::function<void(const MachineExit&)> callback) {
-  std::unique_lock lock(mutex_);
-  if (!exit_) {
-    on_exit_ = std::move(callback);
-    return;
-  }
-  const MachineExit exit = *exit_;
-  lock.unlock();
-  if (callback) callback(exit);
-}
-
-std::optional<MachineExit> QemuMachine::exit() const {
+  exit_.Set(ExplainExit(evidence_));
   std::lock_guard lock(mutex_);
-  return exit_;
+  changed_.notify_all();
 }
 
 Status QemuMachine::Command(const std::string& command, json::object arguments, Deadline deadline) {
@@ -337,23 +253,19 @@ Status QemuMachine::Thaw(Deadline deadline) {
 }
 
 Status QemuMachine::Kill(Deadline deadline) {
-  std::unique_lock lock(mutex_);
-  if (exit_) return {};
-  kill_requested_ = true;
-  RETURN_IF_ERROR(parts_.process.Signal(SIGKILL));
-  const auto ended = [this] { return exit_.has_value(); };
-  if (deadline.IsNever()) {
-    changed_.wait(lock, ended);
-  } else if (!changed_.wait_until(lock, deadline.when(), ended)) {
-    return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", parts_.config.id);
+  {
+    std::lock_guard lock(mutex_);
+    if (exit_.Get()) return {};
+    kill_requested_ = true;
+    RETURN_IF_ERROR(parts_.process.Signal(SIGKILL));
   }
-  return {};
+  if (exit_.Wait(deadline)) return {};
+  return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", parts_.config.id);
 }
 
 uint64_t QemuMachine::HostMemoryBytes() const {
-  // The pids cannot be others': we have not waited for these processes while exit_ is unset.
   std::lock_guard lock(mutex_);
-  if (exit_) return 0;
+  if (exit_.Get()) return 0;
   uint64_t bytes = os::ProportionalMemoryBytes(parts_.process.pid()).value_or(0);
   for (const os::Process& helper : parts_.helpers) {
     bytes += os::ProportionalMemoryBytes(helper.pid()).value_or(0);

@@ -8,21 +8,21 @@
 #include <thread>
 
 #include "os/process.h"
-#include "vmm/bounded_log.h"
+#include "vmm/captured_output.h"
+#include "vmm/exit_notice.h"
 #include "vmm/machine.h"
 #include "vmm/qemu/exit_reason.h"
 #include "vmm/qemu/qmp_client.h"
 #include "vmm/qemu/runtime_files.h"
+#include "vmm/vmm_process.h"
 
 namespace wrenn::vmm {
 
 // What a server holds of a running VMM.
 struct VmmConnections {
   std::unique_ptr<QmpClient> qmp;
-  UniqueFd console;      // connected
-  UniqueFd stderr_pipe;  // the reading end
-  BoundedLog console_log;
-  BoundedLog vmm_log;
+  CapturedOutput console;
+  CapturedOutput messages;  // its stderr
 };
 
 // What a machine consists of once it runs.
@@ -44,8 +44,10 @@ class QemuMachine final : public Machine {
 
   json::object Record() const override { return record_; }
   std::shared_ptr<agent::Channel> channel() override { return channel_; }
-  void OnExit(std::function<void(const MachineExit&)> callback) override;
-  std::optional<MachineExit> exit() const override;
+  void OnExit(std::function<void(const MachineExit&)> callback) override {
+    exit_.OnExit(std::move(callback));
+  }
+  std::optional<MachineExit> exit() const override { return exit_.Get(); }
   std::string Held() const override;
   void OnHold(std::function<void(const std::string& why)> callback) override;
   Status Freeze(Deadline deadline) override;
@@ -82,8 +84,6 @@ class QemuMachine final : public Machine {
   // One of the helpers has ended: ends the machine too, unless that is just ending itself.
   void EndWithNetwork();
   void EndForNetwork();
-  void ReadConsole();
-  void ReadStderr();
   void Finish();
 
   QemuParts parts_;  // but for the process the watching thread's alone, once it runs
@@ -91,17 +91,14 @@ class QemuMachine final : public Machine {
   const std::shared_ptr<agent::Channel> channel_;
   const UniqueFd stop_;
   const uint64_t memory_kills_before_;
-  std::string console_tail_;
-  std::string stderr_tail_;
   ExitEvidence evidence_;
   bool qmp_open_ = true;
   Deadline::Clock::time_point next_try_;  // to go on
 
+  ExitNotice exit_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::string migration_;  // QEMU's word for how far the loading of the state is
-  std::optional<MachineExit> exit_;
-  std::function<void(const MachineExit&)> on_exit_;
   std::function<void(const std::string&)> on_hold_;
   std::atomic<bool> kill_requested_ = false;
   std::atomic<bool> held_ = false;  // a write of the guest's waits for room on the host's disk
@@ -112,11 +109,6 @@ class QemuMachine final : public Machine {
 // The record of a machine: what Adopt() and Reap() need.
 json::object MakeRecord(const QemuParts& parts);
 
-// A process as it stands in a record.
-struct RecordedProcess {
-  pid_t pid = 0;
-  uint64_t start_time = 0;
-};
 struct QemuRecord {
   std::string boot_id;
   RecordedProcess vmm;

@@ -51,19 +51,21 @@ Status QemuMachine::LoadState(const std::string& path, Deadline deadline) {
 Status QemuMachine::WaitForState(Deadline deadline) {
   std::unique_lock lock(mutex_);
   const auto decided = [this] {
-    return exit_ || migration_ == "completed" || migration_ == "failed";
+    return exit_.Get() || migration_ == "completed" || migration_ == "failed";
   };
   if (deadline.IsNever()) {
     changed_.wait(lock, decided);
   } else if (!changed_.wait_until(lock, deadline.when(), decided)) {
     return Fail(Code::kDeadlineExceeded, "the VMM did not load the machine's state in time");
   }
-  if (migration_ == "completed" && !exit_) return {};
+  const bool failed = migration_ == "failed";
+  if (!failed && !exit_.Get()) return {};
+  lock.unlock();
   // A VMM that refuses the state ends after it has said so, and its last words are the reason.
-  if (!exit_)
-    changed_.wait_for(lock, std::chrono::seconds(5), [this] { return exit_.has_value(); });
-  const std::string reason = exit_ ? exit_->reason : "";
-  if (migration_ == "failed") {
+  exit_.Wait(Deadline::After(std::chrono::seconds(5)));
+  const auto exit = exit_.Get();
+  const std::string reason = exit ? exit->reason : "";
+  if (failed) {
     return Fail(Error{Code::kDataLoss, "the VMM could not load the machine's state", reason});
   }
   return Fail(Error{Code::kInternal, "the VMM ended while it loaded the machine's state", reason});

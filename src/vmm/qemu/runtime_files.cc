@@ -1,10 +1,9 @@
 #include "vmm/qemu/runtime_files.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/files.h"
+#include "vmm/output_pipe.h"
 #include "wire/sockets.h"
 
 namespace wrenn::vmm {
@@ -24,20 +23,8 @@ Result<VmmEnds> MakeRuntimeFiles(const RuntimeFiles& files) {
   for (int lane = 0; lane < 2; ++lane) {
     ASSIGN_OR_RETURN(ends.agent[lane], wire::ListenUnix(files.Agent(lane)));
   }
-  if (::mkfifo(files.Stderr().c_str(), 0600) < 0) {
-    return Fail(ErrnoError("cannot make pipe '" + files.Stderr() + "'"));
-  }
-  // Read-write, so that it never breaks when no server reads; non-blocking, so that the VMM never
-  // waits.
-  ends.stderr_pipe.Reset(::open(files.Stderr().c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!ends.stderr_pipe) return Fail(ErrnoError("cannot open pipe '" + files.Stderr() + "'"));
+  ASSIGN_OR_RETURN(ends.stderr_pipe, MakeOutputPipe(files.Stderr()));
   return ends;
-}
-
-Result<UniqueFd> OpenStderr(const RuntimeFiles& files) {
-  UniqueFd fd(::open(files.Stderr().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return Fail(ErrnoError("cannot open pipe '" + files.Stderr() + "'"));
-  return fd;
 }
 
 std::string ReadAvailable(int fd, size_t limit) {

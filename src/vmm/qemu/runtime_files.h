@@ -16,8 +16,7 @@ struct RuntimeFiles {
   std::string Qmp() const { return directory + "/qmp"; }
   std::string Console() const { return directory + "/console"; }
   std::string Agent(int lane) const { return directory + (lane == 0 ? "/agent.0" : "/agent.1"); }
-  // A named pipe that the VMM has open for reading and writing as its stderr: what it says is
-  // bounded by the pipe when nobody reads, and a later server can read on.
+  // A named pipe (output_pipe.h).
   std::string Stderr() const { return directory + "/stderr"; }
 
   // Removes them all. Harmless when they are not there.
@@ -37,9 +36,6 @@ struct VmmEnds {
 
 // Makes the folder (mode 0700) where it is missing, and the files anew.
 Result<VmmEnds> MakeRuntimeFiles(const RuntimeFiles& files);
-
-// The reading end of the stderr pipe.
-Result<UniqueFd> OpenStderr(const RuntimeFiles& files);
 
 // What is in a pipe now, at most `limit` bytes.
 std::string ReadAvailable(int fd, size_t limit);

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "vmm/qemu/kvm_probe.h"
+#include "vmm/kvm_device.h"
 
 namespace wrenn::vmm {
 namespace {

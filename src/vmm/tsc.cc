@@ -1,4 +1,4 @@
-#include "vmm/qemu/tsc.h"
+#include "vmm/tsc.h"
 
 #include <time.h>
 #include <x86intrin.h>
