@@ -33,6 +33,12 @@ struct MachineConfig {
   std::string disk;
   DiskFormat disk_format = DiskFormat::kQcow2;
   bool user_network = false;  // egress by a user-mode network; else no network at all
+  // Where its network slot is mounted (net::Slot::path()); empty: it has none.
+  std::string net_namespace;
+  // The cgroup that its VMM is started in; -1: the server's own.
+  int cgroup_fd = -1;
+  // The user and group that its VMM runs as, in a jail; 0: the server's own, in none.
+  uint32_t user = 0;
   // Ends with the thread that started it, however that ends: nothing that a later server could
   // adopt.
   bool passing = false;
@@ -113,6 +119,12 @@ struct EngineInfo {
   bool security_boundary = false;  // false under emulation
   bool user_network = false;       // whether egress by user-mode network can be had
   std::string user_network_explanation;
+  // Whether machines can be frozen, saved and restored; why not.
+  bool snapshots = true;
+  std::string snapshots_explanation;
+  // Machines take nothing but raw disks, and a network slot whether they may use it or not.
+  bool raw_disks = false;
+  bool needs_slot = false;
 };
 
 class Engine {

@@ -1,0 +1,146 @@
+#include "vmm/firecracker/launch.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/revert.h"
+#include "vmm/exit_text.h"
+#include "vmm/firecracker/api_client.h"
+#include "vmm/firecracker/runtime_files.h"
+#include "vmm/output_pipe.h"
+
+namespace wrenn::vmm {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Each call has a limit of its own below the whole start's: Firecracker answers in milliseconds.
+constexpr std::chrono::seconds kCallLimit{10};
+// To see whether it listens: it is ready within tens of milliseconds and tells nobody.
+constexpr int kLookMs = 2;
+
+// The number of a disk that is a block device; nothing for a file, which is given to the VMM's
+// user.
+Result<std::optional<dev_t>> PrepareDisk(const MachineConfig& config) {
+  struct stat info{};
+  if (::stat(config.disk.c_str(), &info) < 0) {
+    return Fail(ErrnoError(fmt::format("cannot open the disk '{}'", config.disk)));
+  }
+  if (S_ISBLK(info.st_mode)) return std::optional(info.st_rdev);
+  if (::chown(config.disk.c_str(), config.user, config.user) < 0) {
+    return Fail(ErrnoError(fmt::format("cannot give '{}' to its sandbox's user", config.disk)));
+  }
+  return std::optional<dev_t>();
+}
+
+Result<os::Process> Spawn(const MachineConfig& config, const FirecrackerFacts& facts,
+                          const FirecrackerEnds& ends) {
+  ASSIGN_OR_RETURN(const std::optional<dev_t> disk, PrepareDisk(config));
+  const UniqueFd net_namespace(::open(config.net_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!net_namespace) {
+    return Fail(ErrnoError(fmt::format("cannot open the network namespace of '{}'", config.id)));
+  }
+  os::SpawnOptions options;
+  options.argv = FirecrackerArguments(config);
+  options.environment.emplace();
+  options.stdout_fd = ends.console.get();
+  options.stderr_fd = ends.messages.get();
+  // It is only there so that the pipe does not break when no server reads.
+  options.pass_fds = {ends.metrics.get()};
+  options.umask = 077;
+  options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 1024}};
+  options.cgroup_fd = config.cgroup_fd;
+  options.die_with_parent = config.passing;
+  options.jail = FirecrackerJail(config, facts, disk, net_namespace.get());
+  return os::Process::Spawn(options);
+}
+
+// Waits until the API answers.
+Status WaitForApi(const ApiClient& api, const os::Process& process, Deadline deadline) {
+  for (;;) {
+    const auto version = api.Version(deadline);
+    if (version || version.error().code != Code::kUnavailable) {
+      return version ? Status() : Fail(version.error());
+    }
+    pollfd ended{process.pidfd(), POLLIN, 0};
+    if (::poll(&ended, 1, kLookMs) != 0) {
+      return Fail(Code::kUnavailable, "Firecracker ended at its start");
+    }
+    if (deadline.HasPassed()) {
+      return Fail(Code::kDeadlineExceeded, "Firecracker's API did not answer in time");
+    }
+  }
+}
+
+Status SetUp(const MachineConfig& config, const FirecrackerFacts& facts, const os::Process& process,
+             Deadline deadline) {
+  const ApiClient api(FirecrackerFiles(config.runtime_directory).Api());
+  RETURN_IF_ERROR(WaitForApi(api, process, deadline));
+  ASSIGN_OR_RETURN(auto requests, SetUpRequests(FirecrackerConfig(config),
+                                                FirecrackerOptions(facts), facts.version));
+  requests.push_back(StartInstance());
+  for (const ApiRequest& request : requests) {
+    const Deadline limit = Deadline::Earlier(deadline, Deadline::After(kCallLimit));
+    if (const auto done = api.Call(request, limit); !done) return Fail(done.error());
+  }
+  return {};
+}
+
+// A start that failed: ends the process, and says so with Firecracker's own words.
+Error LaunchError(Error error, FirecrackerParts& parts) {
+  // Whoever ends by itself is given the time to say why.
+  const bool ending = error.code == Code::kUnavailable;
+  auto status = parts.process.Wait(Deadline::After(ending ? milliseconds(2000) : milliseconds(0)));
+  const bool ended = status.has_value();
+  if (!ended) status = parts.process.Kill(Deadline::After(std::chrono::seconds(5)));
+  parts.outputs.console.ReadRest();
+  parts.outputs.messages.ReadRest();
+  const std::string words = parts.outputs.messages.tail() + parts.outputs.console.tail();
+  if (ended) {
+    const std::string last = LastLine(words);
+    error.code = Code::kInternal;
+    error.message = fmt::format("the VMM did not start: {}{}{}", status->ToString(),
+                                last.empty() ? "" : ": ", Printable(last));
+  }
+  error.detail += words;
+  return error;
+}
+
+}  // namespace
+
+Result<FirecrackerOutputs> OpenOutputs(const MachineConfig& config) {
+  const FirecrackerFiles files(config.runtime_directory);
+  const auto open = [&config](const std::string& pipe, const char* log) -> Result<CapturedOutput> {
+    ASSIGN_OR_RETURN(UniqueFd source, OpenOutputPipe(pipe));
+    ASSIGN_OR_RETURN(BoundedLog kept, BoundedLog::Open(config.directory + log));
+    return CapturedOutput(std::move(source), std::move(kept));
+  };
+  ASSIGN_OR_RETURN(CapturedOutput console, open(files.Console(), "/console.log"));
+  ASSIGN_OR_RETURN(CapturedOutput messages, open(files.Messages(), "/vmm.log"));
+  ASSIGN_OR_RETURN(CapturedOutput metrics, open(files.Metrics(), "/metrics.log"));
+  return FirecrackerOutputs{std::move(console), std::move(messages), std::move(metrics)};
+}
+
+Result<FirecrackerParts> LaunchFirecracker(const MachineConfig& config,
+                                           const FirecrackerFacts& facts, Deadline deadline) {
+  RETURN_IF_ERROR(Validate(FirecrackerConfig(config)));
+  const FirecrackerFiles files(config.runtime_directory);
+  Revert revert;
+  revert.Add([&] { files.Remove(); });
+  ASSIGN_OR_RETURN(FirecrackerEnds ends, MakeFirecrackerFiles(files, config.user));
+  ASSIGN_OR_RETURN(FirecrackerOutputs outputs, OpenOutputs(config));
+  ASSIGN_OR_RETURN(os::Process process, Spawn(config, facts, ends));
+  // From here on these ends are the VMM's alone: when it ends, ours notice.
+  ends = FirecrackerEnds();
+  FirecrackerParts parts{config, std::move(process), std::move(outputs)};
+  if (Status up = SetUp(config, facts, parts.process, deadline); !up) {
+    return Fail(LaunchError(std::move(up.error()), parts));
+  }
+  revert.Disarm();
+  return parts;
+}
+
+}  // namespace wrenn::vmm
