@@ -37,7 +37,7 @@ class FakeManager final : public sandbox::Manager {
     record.vcpus = request.vcpus.value_or(1);
     record.memory_mb = request.memory_mb.value_or(512);
     record.timeout_sec = request.timeout_sec;
-    record.on_timeout = request.on_timeout;
+    record.on_timeout = request.on_timeout.value_or("pause");
     record.auto_resume = request.auto_resume;
     record.egress = request.egress.value_or(false);
     record.origin = "template";
@@ -283,7 +283,7 @@ class FakeManager final : public sandbox::Manager {
   std::map<std::string, store::SandboxRecord> records_;
   std::map<std::string, store::TemplateRecord> snapshots_;
   std::map<std::string, std::string> contents_;  // that were imported
-  vmm::EngineInfo engine_{"fake", "1", "tcg", "a test", false, false, ""};
+  vmm::EngineInfo engine_{"fake", "1", "tcg", "a test", false, false, "", true, "", false, false};
 };
 
 }  // namespace wrenn::api

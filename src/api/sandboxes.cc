@@ -28,7 +28,7 @@ Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   request.memory_mb = ReadSize(reader, "memory_mb", kMinMemoryMb, kMaxMemoryMb);
   request.disk_mb = ReadSize(reader, "disk_mb", 1, kMaxDiskMb);
   request.timeout_sec = reader.Int("timeout_sec", request.timeout_sec, 0, kMaxTimeoutSec);
-  request.on_timeout = reader.String("on_timeout", request.on_timeout);
+  if (reader.Has("on_timeout")) request.on_timeout = reader.String("on_timeout");
   request.auto_resume = reader.Bool("auto_resume");
   if (reader.Has("egress")) request.egress = reader.Bool("egress");
   request.envs = reader.StringMap("envs");

@@ -64,7 +64,9 @@ class ManagerImpl final : public Manager {
   }
 
   Status Recover() override {
+    RETURN_IF_ERROR(OpenHost());
     RETURN_IF_ERROR(RecoverAll(services_, directory_));
+    ClearHost();
     reaper_.Start();
     FillPool();
     return {};
@@ -117,6 +119,7 @@ class ManagerImpl final : public Manager {
                                      const std::string& reason) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    RETURN_IF_ERROR(CheckSnapshots());
     return sandbox->executor().Call([sandbox, reason] { return sandbox->Pause(reason); });
   }
 
@@ -133,6 +136,7 @@ class ManagerImpl final : public Manager {
       return Fail(Code::kInvalidArgument, "count must be between 1 and {}", kMaxForks);
     }
     ASSIGN_OR_RETURN(const auto parent, directory_.Find(tenant, id));
+    RETURN_IF_ERROR(CheckSnapshots());
     std::vector<Reservation> reservations;
     for (int i = 0; i < count; ++i) {
       ASSIGN_OR_RETURN(Reservation one, Reserve(AmountOf(parent->record())));
@@ -153,6 +157,7 @@ class ManagerImpl final : public Manager {
                                                std::string name, bool overwrite) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    RETURN_IF_ERROR(CheckSnapshots());
     return SnapshotAsTemplate(services_, *sandbox, std::move(name), overwrite);
   }
 
@@ -283,7 +288,34 @@ class ManagerImpl final : public Manager {
     return services_.engine.Settle(kernel, initramfs, Deadline::After(config_.boot_limit));
   }
 
+  Status CheckSnapshots() const {
+    if (engine().snapshots) return {};
+    return Fail(Code::kUnimplemented, "{}", engine().snapshots_explanation);
+  }
+
+  // What of the host's the engine's machines need. What an earlier server's have stays.
+  Status OpenHost() {
+    ASSIGN_OR_RETURN(auto records, services_.store.ListAllSandboxes());
+    std::erase_if(records, [](const store::SandboxRecord& record) {
+      return store::IsEnded(record.state) && record.machine.empty();
+    });
+    ASSIGN_OR_RETURN(services_.host,
+                     HostResources::Open(config_, engine(), disk_backend_, records));
+    return {};
+  }
+
+  // What no sandbox has any more.
+  void ClearHost() {
+    std::set<std::string> keep;
+    for (const auto& sandbox : directory_.Live()) keep.insert(sandbox->id());
+    const Status cleared = services_.host.RemoveStale(keep);
+    if (cleared) return;
+    services_.Tell(Severity::kWarning, "", "what sandboxes have left could not be removed",
+                   {{"error", cleared.error().ToString()}});
+  }
+
   Result<store::SandboxRecord> ResumeIt(const std::shared_ptr<Sandbox>& sandbox) {
+    RETURN_IF_ERROR(CheckSnapshots());
     const std::string kernel = config_.paths.Kernel(sandbox->record().kernel);
     RETURN_IF_ERROR(Settle(kernel + "/vmlinux", kernel + "/initramfs"));
     ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(sandbox->record())));
@@ -327,6 +359,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(template_::Resolved from,
                      services_.catalogue.Find(tenant, request.template_name));
     RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
+    RETURN_IF_ERROR(CheckTimeoutAction(request));
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     RETURN_IF_ERROR(CheckEgress(request));
     record.disk_backend = disk_backend_;
@@ -344,8 +377,16 @@ class ManagerImpl final : public Manager {
     return made;
   }
 
+  // What an idle one shall do, unless it is asked for, is what the engine can do.
+  Status CheckTimeoutAction(CreateRequest& request) const {
+    if (engine().snapshots) return {};
+    if (request.on_timeout == "pause") return CheckSnapshots();
+    if (!request.on_timeout) request.on_timeout = "stop";
+    return {};
+  }
+
   Status CheckEgress(const CreateRequest& request) const {
-    if (!request.egress.value_or(false) || engine().user_network) return {};
+    if (!request.egress.value_or(false) || engine().user_network || engine().needs_slot) return {};
     return Fail(Code::kFailedPrecondition, "this host can give a sandbox no network: {}",
                 engine().user_network_explanation);
   }
@@ -432,10 +473,10 @@ class ManagerImpl final : public Manager {
 
 Result<std::unique_ptr<Manager>> MakeManager(ManagerConfig config, store::Store& store,
                                              template_::Catalogue& catalogue, vmm::Engine& engine) {
-  ASSIGN_OR_RETURN(const auto backend, disk::MakeBackend(config.disk_backend));
+  ASSIGN_OR_RETURN(std::string backend, ChooseDiskBackend(config, engine.info()));
   RETURN_IF_ERROR(MeasureDisk(config.paths, config.limits));
   return std::make_unique<ManagerImpl>(std::move(config), store, catalogue, engine,
-                                       backend->name());
+                                       std::move(backend));
 }
 
 }  // namespace wrenn::sandbox

@@ -28,10 +28,11 @@ struct CreateRequest {
   std::optional<int> vcpus;
   std::optional<int> memory_mb;
   std::optional<int> disk_mb;
-  int64_t timeout_sec = 300;         // idle seconds until it is paused or ends; 0: never
-  std::string on_timeout = "pause";  // or "stop"
-  bool auto_resume = false;          // a Use() while it is paused lets it go on
-  std::optional<bool> egress;        // default: as the template's snapshot, else none
+  int64_t timeout_sec = 300;  // idle seconds until it is paused or ends; 0: never
+  // "pause" or "stop"; by default "pause" where the engine can.
+  std::optional<std::string> on_timeout;
+  bool auto_resume = false;    // a Use() while it is paused lets it go on
+  std::optional<bool> egress;  // default: as the template's snapshot, else none
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
 };

@@ -71,7 +71,8 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   RETURN_IF_ERROR(CheckRange("memory_mb", record.memory_mb, kMinMemoryMb, limits.max_memory_mb));
   RETURN_IF_ERROR(CheckRange("disk_mb", disk_mb, image_mb, limits.max_sandbox_disk_mb));
   RETURN_IF_ERROR(CheckTimeout(request.timeout_sec));
-  if (request.on_timeout != "pause" && request.on_timeout != "stop") {
+  const std::string on_timeout = request.on_timeout.value_or("pause");
+  if (on_timeout != "pause" && on_timeout != "stop") {
     return Fail(Code::kInvalidArgument, "on_timeout must be 'pause' or 'stop'");
   }
   RETURN_IF_ERROR(CheckEnvironment(request.envs));
@@ -86,7 +87,7 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   record.kernel = from.record.kernel;
   record.disk_mb = static_cast<int>(disk_mb);
   record.timeout_sec = request.timeout_sec;
-  record.on_timeout = request.on_timeout;
+  record.on_timeout = on_timeout;
   record.auto_resume = request.auto_resume;
   record.egress = request.egress.value_or(false);
   record.envs = request.envs;

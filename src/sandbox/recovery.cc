@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "os/files.h"
+#include "sandbox/host_share.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -42,7 +43,9 @@ void RemoveOrphan(Services& services, const std::string& id) {
   config.runtime_directory = services.config.paths.SandboxRuntime(id);
   SandboxFiles files(services.config.paths, id, nullptr);
   const auto machine = files.ReadMachine();
-  Status removed = services.engine.Reap(config, machine ? *machine : json::object());
+  const json::object known = machine ? *machine : json::object();
+  Status removed = services.engine.Reap(config, known);
+  if (removed) removed = HostShare(services.host, id).Release(known);
   if (removed) removed = files.RemoveAll();
   services.Tell(removed ? Severity::kWarning : Severity::kError, id,
                 removed ? "removed what was left of it without a record"

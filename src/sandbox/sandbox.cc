@@ -50,6 +50,7 @@ Sandbox::Sandbox(Services& services, store::SandboxRecord record, SandboxFiles f
       tenant_(record.tenant),
       executor_(std::make_shared<Executor>(services.workers)),
       files_(std::move(files)),
+      share_(services.host, record.id),
       record_(std::move(record)),
       orphan_(!record_.machine.empty()) {}
 

@@ -11,6 +11,7 @@
 #include "sandbox/activity.h"
 #include "sandbox/executor.h"
 #include "sandbox/exit_signal.h"
+#include "sandbox/host_share.h"
 #include "sandbox/phases.h"
 #include "sandbox/sandbox_files.h"
 #include "sandbox/services.h"
@@ -125,6 +126,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Where its machine is, and all that it is made of.
   vmm::MachineConfig Place() const;
   vmm::MachineConfig Shape() const;  // without disk and memory
+  std::string BaseImage() const;
   Result<vmm::MachineConfig> Configuration() const;
 
   // sandbox_recover.cc
@@ -207,6 +209,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Activity activity_;
 
   Reservation reservation_;        // used on the executor alone
+  HostShare share_;                // the same
   bool has_other_layers_ = false;  // the same: merged ones that are to be removed
 
   mutable std::mutex mutex_;  // guards what follows

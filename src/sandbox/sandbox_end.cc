@@ -82,10 +82,11 @@ void Sandbox::HandleExit(const vmm::MachineExit& exit) {
   if (const auto console = files_.ConsoleTail(kMaxText); console && !exit.clean) {
     phases.Note("console", json::value(CleanTail(*console)));
   }
+  const std::string limit = share_.LimitReached();
   const Status torn = TearDown(Leave::kLogs);
   phases.Mark("release");
   (void)RecordEnd({exit.clean ? SandboxState::kStopped : SandboxState::kError,
-                   CleanTail(exit.reason), "exit", "", phases.Finish()},
+                   CleanTail(limit.empty() ? exit.reason : limit), "exit", "", phases.Finish()},
                   torn);
 }
 
@@ -135,13 +136,13 @@ Status Sandbox::EndMachine() {
     client = client_;
     orphan = orphan_;
   }
+  json::object known = record().machine;
   if (client) client->channel().Close();
   if (machine) {
     if (auto killed = machine->Kill(Deadline::After(kKillLimit)); !killed) {
       return Fail(killed.error().WithContext("the machine could not be ended"));
     }
   } else if (orphan) {
-    json::object known = record().machine;
     if (known.empty()) {
       if (auto written = files_.ReadMachine()) known = std::move(*written);
     }
@@ -149,6 +150,8 @@ Status Sandbox::EndMachine() {
       return Fail(reaped.error().WithContext("the machine could not be ended"));
     }
   }
+  // Nothing that a live machine uses may go before it.
+  RETURN_IF_ERROR(share_.Release(known));
   std::lock_guard lock(mutex_);
   orphan_ = false;
   machine_.reset();

@@ -74,7 +74,8 @@ void Sandbox::AdoptOrEnd() {
 }
 
 Status Sandbox::Adopt() {
-  ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
+  ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
+  RETURN_IF_ERROR(share_.Adopt(record().machine, BaseImage(), config));
   auto machine = services_.engine.Adopt(config, record().machine);
   if (!machine && machine.error().code == Code::kNotFound) {
     return Fail(Error{Code::kNotFound, "the machine ended while the server was away",
@@ -95,6 +96,7 @@ Status Sandbox::Adopt() {
 // A server that was killed between giving the machine another disk layer, on top or below, and
 // recording that left a record without it; and files that are no part of the disk.
 Status Sandbox::CorrectDisk() {
+  if (!services_.engine.info().snapshots) return {};  // it never gets another layer
   ASSIGN_OR_RETURN(const std::string path, Machine()->Disk(Deadline::After(kVmmLimit)));
   ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
   const std::string name = path.substr(path.rfind('/') + 1);

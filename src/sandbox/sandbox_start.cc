@@ -5,6 +5,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/text.h"
 #include "sandbox/warm_pool.h"
+#include "template/image.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -121,13 +122,15 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   ASSIGN_OR_RETURN(const disk::Layers disk,
                    source.cold ? files_.TakeDisk(source.snapshot, *source.manifest, disk_bytes)
                                : files_.MakeDisk(source.boot.image, disk_bytes));
-  RETURN_IF_ERROR(files_.MakeMemory(planned.memory_mb));
+  if (services_.engine.info().snapshots) RETURN_IF_ERROR(files_.MakeMemory(planned.memory_mb));
   NoteDisk(disk, source.cold ? source.manifest->layer_digests : LayerDigests());
   phases.Mark("disk");
 
   ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
   config.kernel = source.boot.vmlinux;
   config.initramfs = source.boot.initramfs;
+  RETURN_IF_ERROR(share_.Acquire(BaseImage(), planned.egress, config));
+  phases.Mark("host");
   ASSIGN_OR_RETURN(auto machine, services_.engine.Boot(config, deadline));
   auto agent = std::make_shared<agent::Client>(machine->channel(), "");
   TakeMachine(std::move(machine), std::move(agent));
@@ -209,6 +212,7 @@ void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine,
     std::lock_guard lock(mutex_);
     record_.engine = info.name + "/" + info.acceleration;
     record_.machine = shared->Record();
+    share_.Note(record_.machine);
     machine_ = shared;
     client_ = std::move(agent);
     exit_ = signal;
@@ -245,6 +249,10 @@ vmm::MachineConfig Sandbox::Shape() const {
   config.memory_mb = now.memory_mb;
   config.user_network = now.egress;
   return config;
+}
+
+std::string Sandbox::BaseImage() const {
+  return template_::ImageFile(services_.config.paths, record().image);
 }
 
 Result<vmm::MachineConfig> Sandbox::Configuration() const {

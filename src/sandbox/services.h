@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "sandbox/admission.h"
+#include "sandbox/host_resources.h"
 #include "sandbox/manager.h"
 #include "sandbox/metrics.h"
 #include "sandbox/worker_pool.h"
@@ -29,6 +30,8 @@ struct Services {
   std::function<void(const std::string& id)> forget;
   // Bytes that snapshots may still write which are being imported.
   std::atomic<uint64_t> promised_disk{0};
+  // Set once, by Recover().
+  HostResources host{};
 
   void Tell(Severity severity, const std::string& id, std::string message,
             json::object details = {}) const {

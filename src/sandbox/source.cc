@@ -87,6 +87,17 @@ Status FillFromSnapshot(const Services& services, const template_::Resolved& fro
 
 Result<Source> SourceOf(const Services& services, const store::SandboxRecord& record,
                         const template_::Resolved& from) {
+  if (!services.engine.info().snapshots) {
+    if (!from.record.snapshot.empty()) {
+      return Fail(Code::kFailedPrecondition,
+                  "template '{}' is a machine's snapshot, which {} cannot start yet: use one that "
+                  "was built",
+                  from.record.name, services.engine.info().name);
+    }
+    Source source;
+    source.boot = from;
+    return source;
+  }
   if (!from.record.snapshot.empty()) return OfTemplateSnapshot(services, record, from);
   const std::string place = WarmPlace(services, record);
   if (os::Exists(place)) {

@@ -21,6 +21,8 @@ struct ServerConfig {
   bool verify_at_load = false;
   sandbox::Limits limits = sandbox::DefaultLimits();
   std::string disk_backend = "auto";
+  std::string engine = "auto";
+  std::string firecracker = "firecracker";  // its program: a path, or a name to look for
   std::string acceleration = "auto";
   sandbox::AtShutdown at_shutdown = sandbox::AtShutdown::kKeep;
   int64_t ended_retention_hours = 24;

@@ -16,6 +16,7 @@
 #include "server/signals.h"
 #include "template/garbage.h"
 #include "template/workspace.h"
+#include "vmm/firecracker/engine.h"
 #include "vmm/qemu/engine.h"
 #include "wire/http_server.h"
 #include "wire/sockets.h"
@@ -53,6 +54,13 @@ Result<UniqueFd> Listen(const ServerConfig& config) {
 }
 
 Result<std::unique_ptr<vmm::Engine>> MakeEngine(const ServerConfig& config) {
+  if (config.engine == "firecracker") {
+    if (config.at_shutdown == sandbox::AtShutdown::kPause) {
+      return Fail(Code::kInvalidArgument,
+                  "Firecracker's machines cannot be paused yet: use --on-shutdown keep or stop");
+    }
+    return vmm::MakeFirecrackerEngine({config.firecracker});
+  }
   vmm::QemuOptions options;
   options.acceleration = config.acceleration;
   options.probe_cache = config.paths.root + "/kvm-probe.json";

@@ -82,8 +82,18 @@ Status SetAcceleration(ServerConfig& config, const std::string& value) {
   return SetChoice(config.acceleration, value, {"auto", "kvm", "tcg"});
 }
 
+Status SetEngine(ServerConfig& config, const std::string& value) {
+  return SetChoice(config.engine, value, {"auto", "qemu", "firecracker"});
+}
+
+Status SetFirecracker(ServerConfig& config, const std::string& value) {
+  if (value.empty()) return Fail(Code::kInvalidArgument, "an empty name is no program");
+  config.firecracker = value;
+  return {};
+}
+
 Status SetBackend(ServerConfig& config, const std::string& value) {
-  return SetChoice(config.disk_backend, value, {"auto", "qcow2", "reflink", "copy"});
+  return SetChoice(config.disk_backend, value, {"auto", "qcow2", "reflink", "copy", "dm-snapshot"});
 }
 
 Status SetVerifyAtLoad(ServerConfig& config, const std::string& value) {
@@ -158,10 +168,17 @@ constexpr Setting kSettings[] = {
      "Whether memory and disk of a snapshot are compared with their checksums before each use "
      "(off)",
      false, SetVerifyAtLoad},
+    {"engine.name", "WRENN_ENGINE", "--engine", "auto|qemu|firecracker",
+     "What runs machines; firecracker needs KVM and root, and cannot pause yet (auto: qemu)", false,
+     SetEngine},
+    {"engine.firecracker", "WRENN_FIRECRACKER", "--firecracker", "FILE",
+     "Firecracker's program (looked for in PATH)", false, SetFirecracker},
     {"engine.acceleration", "WRENN_ACCEL", "--accel", "auto|kvm|tcg",
-     "How machines run: with hardware, emulated, or what works (auto)", false, SetAcceleration},
+     "How QEMU's machines run: with hardware, emulated, or what works (auto)", false,
+     SetAcceleration},
     {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",
-     "auto, qcow2, reflink or copy (auto)", false, SetBackend},
+     "auto, qcow2, reflink, copy or dm-snapshot (auto: what suits engine and host)", false,
+     SetBackend},
     {"limits.max_sandboxes", "WRENN_MAX_SANDBOXES", "--max-sandboxes", "N",
      "Sandboxes at a time; 0, here and below: no limit", true, SetLimit<&Limits::max_sandboxes>},
     {"limits.max_memory_mb", "WRENN_MAX_MEMORY_MB", "--max-memory-mb", "MIB",

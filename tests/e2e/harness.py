@@ -50,6 +50,17 @@ class Answer:
         return self.json()["error"]
 
 
+def multipart(data, **fields):
+    """A form with these fields and a file: body and headers."""
+    boundary = f"b-{uuid.uuid4().hex}"
+    head = "".join(f"--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                   for name, value in fields.items())
+    head += (f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n"
+             "Content-Type: application/octet-stream\r\n\r\n")
+    return head.encode() + data + f"\r\n--{boundary}--\r\n".encode(), \
+        {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
 class Api:
     """Asks a server; every JSON answer is checked against openapi.yaml."""
 
@@ -94,6 +105,11 @@ class Api:
 
     def sh(self, sandbox, script, **fields):
         return self.exec(sandbox, "/bin/sh", "-c", script, **fields)
+
+    def write(self, sandbox, path, data, **fields):
+        body, headers = multipart(data, path=path, **fields)
+        answer = self.raw("POST", f"/v1/sandboxes/{sandbox}/files/write", body, headers)
+        assert answer.status == 204, answer.body
 
     def get(self, sandbox):
         return self.call("GET", f"/v1/sandboxes/{sandbox}", expect=200).json()

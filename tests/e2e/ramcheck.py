@@ -15,15 +15,7 @@ FOLDER = "/var/ramcheck"
 def start(api, sandbox):
     """Has it run in a sandbox, in the background."""
     with open(PROGRAM, "rb") as file:
-        program = file.read()
-    boundary = "ramcheck-boundary"
-    begin = f"--{boundary}\r\nContent-Disposition: form-data; name="
-    body = b"".join([f"{begin}\"path\"\r\n\r\n/usr/bin/ramcheck\r\n{begin}\"user\"\r\n\r\nroot\r\n"
-                     f"{begin}\"file\"; filename=\"f\"\r\n\r\n".encode(),
-                     program, f"\r\n--{boundary}--\r\n".encode()])
-    written = api.raw("POST", f"/v1/sandboxes/{sandbox}/files/write", body,
-                      {"Content-Type": f"multipart/form-data; boundary={boundary}"})
-    assert written.status == 204, written.body
+        api.write(sandbox, "/usr/bin/ramcheck", file.read(), user="root")
     run(api, sandbox, f"chmod 755 /usr/bin/ramcheck && mkdir -p {FOLDER}")
     api.call("POST", f"/v1/sandboxes/{sandbox}/exec", {
         "cmd": "/usr/bin/ramcheck", "args": ["run", FOLDER, str(PAGES)], "user": "root",

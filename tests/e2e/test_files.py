@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 
-from harness import SharedSandboxTest, unique, wait_for
+from harness import SharedSandboxTest, multipart, unique, wait_for
 
 MIB = 1 << 20
 
@@ -16,20 +16,11 @@ def pattern(index):
     return (seed * (MIB // len(seed)))
 
 
-def multipart(path, data):
-    boundary = unique("b")
-    head = (f"--{boundary}\r\nContent-Disposition: form-data; name=\"path\"\r\n\r\n{path}\r\n"
-            f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n"
-            "Content-Type: application/octet-stream\r\n\r\n")
-    return head.encode() + data + f"\r\n--{boundary}--\r\n".encode(), \
-        {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-
-
 class Files(SharedSandboxTest):
     create = {"template": "minimal", "disk_mb": 4096}
 
     def write(self, path, data, stream=False):
-        body, headers = multipart(path, data)
+        body, headers = multipart(data, path=path)
         route = "files/stream/write" if stream else "files/write"
         return self.api.raw("POST", f"/v1/sandboxes/{self.id}/{route}", body, headers)
 

@@ -1,0 +1,105 @@
+#include "sandbox/host_resources.h"
+
+#include <algorithm>
+
+#include "disk/probe.h"
+#include "os/digest.h"
+#include "sandbox/host_share.h"
+
+namespace wrenn::sandbox {
+namespace {
+
+constexpr const char* kDmSnapshot = "dm-snapshot";
+
+void Warn(const ManagerConfig& config, const std::string& message, const std::string& error) {
+  if (config.observer) {
+    config.observer(Happening{Severity::kWarning, "", message, {{"error", error}}});
+  }
+}
+
+Result<std::unique_ptr<net::SlotPool>> OpenSlots(const ManagerConfig& config,
+                                                 const std::vector<store::SandboxRecord>& live) {
+  net::SlotPoolOptions options;
+  options.folder = config.paths.runtime + "/slots";
+  options.on_error = [&config](const Error& error) {
+    Warn(config, "network slots", error.ToString());
+  };
+  std::vector<int> in_use;
+  for (const store::SandboxRecord& record : live) {
+    if (const auto slot = HostShare::SlotIn(record.machine)) in_use.push_back(*slot);
+  }
+  auto pool = net::SlotPool::Start(std::move(options), in_use);
+  if (pool) return pool;
+  return Fail(pool.error().WithContext("network slots, which this engine needs, cannot be made"));
+}
+
+std::optional<os::CgroupTree> OpenCgroups(const ManagerConfig& config) {
+  auto tree = os::CgroupTree::Open(os::Sha256Hex(config.paths.root).substr(0, 16));
+  if (!tree) {
+    Warn(config, "memory, processors and processes of VMMs are not limited",
+         tree.error().ToString());
+    return std::nullopt;
+  }
+  for (const std::string& controller : tree->missing()) {
+    Warn(config, "a limit of VMMs is off", "there is no cgroup controller '" + controller + "'");
+  }
+  return std::move(*tree);
+}
+
+}  // namespace
+
+Result<HostResources> HostResources::Open(const ManagerConfig& config,
+                                          const vmm::EngineInfo& engine, const std::string& backend,
+                                          const std::vector<store::SandboxRecord>& live) {
+  HostResources resources;
+  if (backend == kDmSnapshot) {
+    disk::DmSnapshots::OnStep on_step;
+    if (config.on_step) {
+      on_step = [call = config.on_step](const std::string& id, std::string_view step) {
+        store::SandboxRecord record;
+        record.id = id;
+        call(fmt::format("disk.{}", step), record);
+      };
+    }
+    ASSIGN_OR_RETURN(resources.disks, disk::DmSnapshots::Open(config.paths.root, on_step));
+  }
+  if (!engine.needs_slot) return resources;
+  ASSIGN_OR_RETURN(resources.slots, OpenSlots(config, live));
+  resources.cgroups = OpenCgroups(config);
+  return resources;
+}
+
+Status HostResources::RemoveStale(const std::set<std::string>& keep) const {
+  const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+  Status removed;
+  if (cgroups) removed = cgroups->RemoveStale({keep.begin(), keep.end()}, deadline);
+  if (!disks) return removed;
+  const Status devices = disks->RemoveStale(keep, deadline);
+  return removed ? devices : removed;
+}
+
+Result<std::string> ChooseDiskBackend(const ManagerConfig& config, const vmm::EngineInfo& engine) {
+  const std::string& wanted = config.disk_backend;
+  if (!engine.raw_disks) {
+    if (wanted == kDmSnapshot) {
+      return Fail(Code::kFailedPrecondition,
+                  "disks of the backend dm-snapshot are for --engine firecracker: {} uses qcow2, "
+                  "reflink or copy",
+                  engine.name);
+    }
+    ASSIGN_OR_RETURN(const auto backend, disk::MakeBackend(wanted));
+    return std::string(backend->name());
+  }
+  if (wanted == "qcow2") {
+    return Fail(Code::kFailedPrecondition,
+                "{} reads raw disks only: use the backend dm-snapshot, reflink or copy",
+                engine.name);
+  }
+  constexpr std::string_view kRaw[] = {kDmSnapshot, "reflink", "copy"};
+  const std::string_view one[] = {wanted};
+  const auto probes = disk::ProbeBackends(config.paths.root);
+  if (wanted == "auto") return disk::ChooseBackend(probes, kRaw);
+  return disk::ChooseBackend(probes, one);
+}
+
+}  // namespace wrenn::sandbox

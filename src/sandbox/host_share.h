@@ -1,0 +1,44 @@
+// HostShare: one sandbox's part of HostResources.
+#pragma once
+
+#include <optional>
+
+#include "sandbox/host_resources.h"
+
+namespace wrenn::sandbox {
+
+// What it stands for outlives the object and the server, like the machine that uses it; it ends by
+// Release(), when the machine has ended. For the sandbox's executor alone.
+class HostShare {
+ public:
+  HostShare(HostResources& host, std::string id) : host_(host), id_(std::move(id)) {}
+
+  // Takes what its machine needs and puts it into `config`, whose disk is the file of the disk's
+  // only layer; `base` is the image under it. On failure nothing is left.
+  Status Acquire(const std::string& base, bool internet, vmm::MachineConfig& config);
+  // Takes over what an earlier server took for a machine of this record, and completes `config`
+  // likewise. kNotFound when something of it is gone.
+  Status Adopt(const json::object& machine, const std::string& base, vmm::MachineConfig& config);
+  // Gives all back, from above: the block device, its loop devices, the slot, the cgroup; also what
+  // an earlier server took for a machine of this record. The machine has ended. Harmless when there
+  // is nothing; after a failure it can be tried again.
+  Status Release(const json::object& machine);
+
+  // Why a limit of the host's has ended the machine; empty when none has.
+  std::string LimitReached() const;
+
+  // Adds what Adopt() needs to the record of the machine.
+  void Note(json::object& machine) const;
+  static std::optional<int> SlotIn(const json::object& machine);
+
+ private:
+  void Complete(vmm::MachineConfig& config) const;
+
+  HostResources& host_;
+  const std::string id_;
+  std::optional<disk::DmSnapshot> disk_;
+  std::optional<net::Slot> slot_;
+  std::optional<os::Cgroup> cgroup_;
+};
+
+}  // namespace wrenn::sandbox

@@ -1,0 +1,118 @@
+"""The real Firecracker under the whole host layer: by REST, on dm-snapshots, in slots and jails."""
+
+import hashlib
+import json
+import os
+import subprocess
+
+from harness import ServerTest, wait_for
+
+
+def listing(*command):
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+
+
+def host_state():
+    """What the host has of devices, mounts, networks, rules and cgroups, as its own tools list it."""
+    cgroups = [path for path, _, _ in os.walk("/sys/fs/cgroup")]
+    return {
+        "dmsetup": sorted(line for line in listing("dmsetup", "ls") if line != "No devices found"),
+        "losetup": sorted(listing("losetup", "--noheadings", "--output", "BACK-FILE")),
+        "ip": sorted(line.split(":")[1].strip().split("@")[0] for line in listing("ip", "-o", "link")),
+        "nft": [line for line in listing("nft", "list", "ruleset") if "wrenn-" in line],
+        "mounts": sorted(line.split()[4] for line in listing("cat", "/proc/self/mountinfo")),
+        "cgroups": sorted(cgroups),
+    }
+
+
+class Firecracker(ServerTest):
+    settings = {"env": {"WRENN_ENGINE": "firecracker"}}
+
+    def vmms(self):
+        """Command line by pid."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if words[0] == "/firecracker":
+                found[int(pid)] = words[2]
+        return found
+
+    def settled(self):
+        """The state of a host without sandboxes: the pool of slots is full again, and its addresses rest."""
+        wait_for("the end of all VMMs", lambda: not self.vmms())
+        return wait_for("a quiet host", self.quiet, 60)
+
+    def quiet(self):
+        state = host_state()
+        slots = [name for name in state["ip"] if name.startswith("wrenn-")]
+        if len(slots) != 4:
+            return None
+        # Which numbers those in the pool have is no matter.
+        for key in ("ip", "nft", "mounts"):
+            state[key] = sorted(line if "wrenn-" not in line else "slot" for line in state[key])
+        return state
+
+    def test_life(self):
+        before = self.settled()
+        first = self.sandbox(timeout_sec=0)
+        record = self.api.get(first)
+        self.assertEqual(record["engine"], "firecracker/kvm")
+        self.assertEqual(record["on_timeout"], "stop")
+        self.assertEqual(self.api.sh(first, "cat /proc/mounts | grep ' / '")["stdout"].split()[:3],
+                         ["/dev/vda", "/", "ext4"])
+        done = self.api.sh(first, "echo out; echo err >&2; exit 3")
+        self.assertEqual((done["stdout"], done["stderr"], done["exit_code"]), ("out\n", "err\n", 3))
+
+        # Two of one base share its loop device; each has a device, a slot and a cgroup.
+        second = self.sandbox(timeout_sec=0, egress=True)
+        state = host_state()
+        self.assertEqual(len(state["dmsetup"]), 2, state)
+        bases = [name for name in state["losetup"] if "/images/" in name]
+        self.assertEqual(len(bases), 1, state)
+        for sandbox in (first, second):
+            with open(f"{self.server.root}/sandboxes/{sandbox}/machine.json") as file:
+                machine = json.load(file)
+            self.assertIn(f"wrenn-{machine['slot']}", state["ip"])
+            self.assertTrue([path for path in state["cgroups"] if path.endswith("/" + sandbox)])
+
+        content = os.urandom(3 << 20)
+        for sandbox in (first, second):
+            self.api.write(sandbox, f"/root/{sandbox}", content, user="root")
+            self.api.sh(sandbox, "sync", user="root")
+        wanted = hashlib.sha256(content).hexdigest()
+        for sandbox, other in ((first, second), (second, first)):
+            text = self.api.sh(sandbox, f"sha256sum /root/{sandbox}; ls /root", user="root")["stdout"]
+            self.assertIn(wanted, text)
+            self.assertNotIn(other, text)
+
+        # What cannot be had yet is refused in words, and changes nothing.
+        for action in ("pause", "fork"):
+            refused = self.api.call("POST", f"/v1/sandboxes/{first}/{action}", {} if action == "fork" else None)
+            self.assertEqual(refused.status, 501, refused.body)
+            self.assertIn("--engine qemu", refused.error()["message"])
+        self.assertEqual(self.api.get(first)["status"], "running")
+
+        # A server that is killed finds them again.
+        self.server.kill()
+        self.server.start()
+        for sandbox in (first, second):
+            self.assertEqual(self.api.get(sandbox)["status"], "running")
+            self.assertIn(wanted, self.api.sh(sandbox, f"sha256sum /root/{sandbox}", user="root")["stdout"])
+
+        # One whose VMM is killed says so.
+        pid = next(pid for pid, name in self.vmms().items() if name == second)
+        os.kill(pid, 9)
+        ended = wait_for("the record of its end", lambda: self.api.get(second)["status"] == "error"
+                         and self.api.get(second))
+        # Its status only its parent could tell, which was the server before.
+        self.assertIn("VMM ended", ended["reason"])
+        stopped = self.api.call("POST", f"/v1/sandboxes/{first}/stop", expect=200).json()
+        self.assertEqual(stopped["status"], "stopped")
+        for sandbox in (first, second):
+            self.api.delete(sandbox)
+        self.server.assert_nothing_left()
+        self.assertEqual(self.settled(), before)
