@@ -128,7 +128,7 @@ Status GetMetrics(Context& context) {
   ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
   const auto metrics = lease->agent().Metrics(Deadline::After(Context::kGuestLimit));
   if (!metrics) return Fail(context.FromGuest(metrics.error()));
-  return context.RespondJson(200, MetricsView(*metrics, lease->HostMemoryBytes()));
+  return context.RespondJson(200, MetricsView(*metrics, lease->Use()));
 }
 
 }  // namespace wrenn::api

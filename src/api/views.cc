@@ -152,17 +152,27 @@ json::object EntryView(const wire::EntryInfo& entry) {
   return object;
 }
 
-json::object MetricsView(const wire::GuestMetrics& metrics, uint64_t host_memory_bytes) {
+json::object MetricsView(const wire::GuestMetrics& metrics, const sandbox::HostUse& host) {
   const std::chrono::system_clock::time_point when{std::chrono::seconds(metrics.timestamp)};
-  return {{"time", FormatTime(when)},
-          {"cpu_count", metrics.cpu_count},
-          {"cpu_used_pct", metrics.cpu_used_pct},
-          {"memory_total_bytes", metrics.mem_total},
-          {"memory_used_bytes", metrics.mem_used},
-          {"memory_cache_bytes", metrics.mem_cache},
-          {"disk_total_bytes", metrics.disk_total},
-          {"disk_used_bytes", metrics.disk_used},
-          {"host_memory_bytes", host_memory_bytes}};
+  json::object view{{"time", FormatTime(when)},
+                    {"cpu_count", metrics.cpu_count},
+                    {"cpu_used_pct", metrics.cpu_used_pct},
+                    {"memory_total_bytes", metrics.mem_total},
+                    {"memory_used_bytes", metrics.mem_used},
+                    {"memory_cache_bytes", metrics.mem_cache},
+                    {"disk_total_bytes", metrics.disk_total},
+                    {"disk_used_bytes", metrics.disk_used},
+                    {"host_memory_bytes", host.memory_bytes}};
+  const auto add = [&view](const char* name, const std::optional<uint64_t>& value) {
+    if (value) view[name] = *value;
+  };
+  add("host_memory_peak_bytes", host.memory_peak_bytes);
+  add("host_cpu_microseconds", host.cpu_microseconds);
+  add("host_disk_read_bytes", host.disk_read_bytes);
+  add("host_disk_written_bytes", host.disk_written_bytes);
+  add("network_sent_bytes", host.network_sent_bytes);
+  add("network_received_bytes", host.network_received_bytes);
+  return view;
 }
 
 }  // namespace wrenn::api

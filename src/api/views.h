@@ -21,8 +21,7 @@ json::object TemplateDetailsView(const sandbox::TemplateDetails& details);
 json::object VerdictView(const snapshot::Verdict& verdict);
 json::object ProcessView(const wire::ProcessInfo& info);
 json::object EntryView(const wire::EntryInfo& entry);
-// `host_memory_bytes`: what the sandbox takes of the host's memory.
-json::object MetricsView(const wire::GuestMetrics& metrics, uint64_t host_memory_bytes);
+json::object MetricsView(const wire::GuestMetrics& metrics, const sandbox::HostUse& host);
 
 template <typename T, typename View>
 json::array ListView(const std::vector<T>& items, View view) {

@@ -43,6 +43,45 @@ void HostShare::Note(json::object& machine) const {
   if (slot_) machine["slot"] = slot_->plan().index;
 }
 
+void HostShare::TakeSlot(net::Slot slot) {
+  std::lock_guard lock(mutex_);
+  slot_.emplace(std::move(slot));
+}
+
+void HostShare::TakeCgroup(os::Cgroup cgroup) {
+  std::lock_guard lock(mutex_);
+  cgroup_.emplace(std::move(cgroup));
+}
+
+std::optional<net::Slot> HostShare::GiveSlot() {
+  std::lock_guard lock(mutex_);
+  std::optional<net::Slot> slot;
+  if (slot_) slot.emplace(std::move(*slot_));
+  slot_.reset();
+  return slot;
+}
+
+HostUse HostShare::Use() const {
+  HostUse use;
+  std::lock_guard lock(mutex_);
+  if (cgroup_) {
+    if (const auto used = cgroup_->Usage()) {
+      use.memory_peak_bytes = used->memory_peak_bytes;
+      use.cpu_microseconds = used->cpu_microseconds;
+      use.disk_read_bytes = used->read_bytes;
+      use.disk_written_bytes = used->write_bytes;
+    }
+  }
+  if (slot_) {
+    // The device is the host's end: what it has received the sandbox has sent.
+    if (const auto counters = host_.slots->Counters(*slot_)) {
+      use.network_sent_bytes = counters->received_bytes;
+      use.network_received_bytes = counters->sent_bytes;
+    }
+  }
+  return use;
+}
+
 void HostShare::Complete(vmm::MachineConfig& config) const {
   if (disk_) config.disk = disk_->path();
   if (cgroup_) config.cgroup_fd = cgroup_->fd();
@@ -59,12 +98,13 @@ Status HostShare::Acquire(const std::string& base, bool internet, vmm::MachineCo
     disk_.emplace(std::move(disk));
   }
   if (host_.slots) {
-    ASSIGN_OR_RETURN(slot_, host_.slots->Claim(PolicyOf(internet)));
+    ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(PolicyOf(internet)));
+    TakeSlot(std::move(slot));
     RETURN_IF_ERROR(slot_->SetTapOwner(kFirstUser + static_cast<uint32_t>(slot_->plan().index)));
   }
   if (host_.cgroups) {
-    ASSIGN_OR_RETURN(auto cgroup, host_.cgroups->Make(id_, LimitsOf(config)));
-    cgroup_.emplace(std::move(cgroup));
+    ASSIGN_OR_RETURN(os::Cgroup cgroup, host_.cgroups->Make(id_, LimitsOf(config)));
+    TakeCgroup(std::move(cgroup));
   }
   Complete(config);
   revert.Disarm();
@@ -80,11 +120,12 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
   if (host_.slots) {
     const auto index = SlotIn(machine);
     if (!index) return Fail(Code::kNotFound, "the machine's record names no network slot");
-    ASSIGN_OR_RETURN(slot_, host_.slots->Adopt(*index));
+    ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Adopt(*index));
+    TakeSlot(std::move(slot));
   }
   if (host_.cgroups) {
     // One that was started where there were none goes on without.
-    if (auto cgroup = host_.cgroups->Adopt(id_)) cgroup_.emplace(std::move(*cgroup));
+    if (auto cgroup = host_.cgroups->Adopt(id_)) TakeCgroup(std::move(*cgroup));
   }
   Complete(config);
   return {};
@@ -100,14 +141,14 @@ Status HostShare::Release(const json::object& machine) {
   }
   if (const auto index = SlotIn(machine); index && !slot_ && host_.slots) {
     // One that cannot be adopted is removed by the attempt.
-    if (auto slot = host_.slots->Adopt(*index)) slot_ = std::move(*slot);
+    if (auto slot = host_.slots->Adopt(*index)) TakeSlot(std::move(*slot));
   }
-  if (slot_) host_.slots->Release(std::move(*slot_));
-  slot_.reset();
+  if (auto slot = GiveSlot()) host_.slots->Release(std::move(*slot));
   if (host_.cgroups && !cgroup_) {
-    if (auto cgroup = host_.cgroups->Adopt(id_)) cgroup_.emplace(std::move(*cgroup));
+    if (auto cgroup = host_.cgroups->Adopt(id_)) TakeCgroup(std::move(*cgroup));
   }
   if (cgroup_) RETURN_IF_ERROR(cgroup_->Remove(deadline));
+  std::lock_guard lock(mutex_);
   cgroup_.reset();
   return {};
 }

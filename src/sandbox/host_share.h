@@ -1,6 +1,7 @@
 // HostShare: one sandbox's part of HostResources.
 #pragma once
 
+#include <mutex>
 #include <optional>
 
 #include "sandbox/host_resources.h"
@@ -8,7 +9,7 @@
 namespace wrenn::sandbox {
 
 // What it stands for outlives the object and the server, like the machine that uses it; it ends by
-// Release(), when the machine has ended. For the sandbox's executor alone.
+// Release(), when the machine has ended. For the sandbox's executor alone, but for Use().
 class HostShare {
  public:
   HostShare(HostResources& host, std::string id) : host_(host), id_(std::move(id)) {}
@@ -27,16 +28,23 @@ class HostShare {
   // Why a limit of the host's has ended the machine; empty when none has.
   std::string LimitReached() const;
 
+  // What is counted of it now. For any thread.
+  HostUse Use() const;
+
   // Adds what Adopt() needs to the record of the machine.
   void Note(json::object& machine) const;
   static std::optional<int> SlotIn(const json::object& machine);
 
  private:
+  void TakeSlot(net::Slot slot);
+  void TakeCgroup(os::Cgroup cgroup);
+  std::optional<net::Slot> GiveSlot();
   void Complete(vmm::MachineConfig& config) const;
 
   HostResources& host_;
   const std::string id_;
   std::optional<disk::DmSnapshot> disk_;
+  mutable std::mutex mutex_;  // guards the changes of what follows
   std::optional<net::Slot> slot_;
   std::optional<os::Cgroup> cgroup_;
 };

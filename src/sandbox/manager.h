@@ -37,6 +37,18 @@ struct CreateRequest {
   std::map<std::string, std::string> metadata;
 };
 
+// What a sandbox takes, or has taken so far, of its host. What is not counted there (there is no
+// cgroup, or no network slot) is absent.
+struct HostUse {
+  uint64_t memory_bytes = 0;  // of its processes (PSS); 0 when unknown
+  std::optional<uint64_t> memory_peak_bytes;
+  std::optional<uint64_t> cpu_microseconds;
+  std::optional<uint64_t> disk_read_bytes;
+  std::optional<uint64_t> disk_written_bytes;
+  std::optional<uint64_t> network_sent_bytes;  // by the sandbox
+  std::optional<uint64_t> network_received_bytes;
+};
+
 // A running sandbox in use: as long as a lease is held the sandbox is not idle, however quiet it
 // is; its idle time begins when the last lease goes. So a lease is held for as long as a client is
 // attached (a request, a stream, a terminal, a proxied connection). A process in the guest that
@@ -50,8 +62,7 @@ class Lease {
   virtual const store::SandboxRecord& record() const = 0;
   // Notes activity now, so that long streams show in last_active_at.
   virtual void Touch() = 0;
-  // Memory that the sandbox takes on the host, in bytes (PSS); 0 when unknown.
-  virtual uint64_t HostMemoryBytes() const { return 0; }
+  virtual HostUse Use() const { return {}; }
 };
 
 // A template, and of one of type snapshot what is in its snapshot.

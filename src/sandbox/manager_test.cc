@@ -299,7 +299,7 @@ TEST_F(ManagerTest, ALeaseGivesTheAgentAndOutlivesTheSandboxHarmlessly) {
   auto lease = manager_->Use(kTenant, id);
   ASSERT_TRUE(lease);
   EXPECT_EQ((*lease)->record().id, id);
-  EXPECT_EQ((*lease)->HostMemoryBytes(), 12345u);
+  EXPECT_EQ((*lease)->Use().memory_bytes, 12345u);
   EXPECT_TRUE((*lease)->agent().Health(Deadline::After(seconds(10))));
   (*lease)->Touch();
   EXPECT_TRUE(manager_->Destroy(kTenant, id));

@@ -29,7 +29,11 @@ class Sandbox::HeldLease final : public Lease {
   void Touch() override {
     if (sandbox_->activity_.Touch()) sandbox_->services_.wake_reaper();
   }
-  uint64_t HostMemoryBytes() const override { return machine_->HostMemoryBytes(); }
+  HostUse Use() const override {
+    HostUse use = sandbox_->share_.Use();
+    use.memory_bytes = machine_->HostMemoryBytes();
+    return use;
+  }
 
  private:
   const std::shared_ptr<Sandbox> sandbox_;

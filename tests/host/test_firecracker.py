@@ -89,6 +89,14 @@ class Firecracker(ServerTest):
             self.assertIn(wanted, text)
             self.assertNotIn(other, text)
 
+        # What they take is counted.
+        used = self.api.call("GET", f"/v1/sandboxes/{first}/metrics", expect=200).json()
+        self.assertGreater(used["host_memory_bytes"], 30 << 20)
+        self.assertGreater(used["host_memory_peak_bytes"], 30 << 20)
+        self.assertGreater(used["host_cpu_microseconds"], 100_000)
+        self.assertGreaterEqual(used["host_disk_written_bytes"], len(content))
+        self.assertGreater(used["network_sent_bytes"], 0)
+
         # What cannot be had yet is refused in words, and changes nothing.
         for action in ("pause", "fork"):
             refused = self.api.call("POST", f"/v1/sandboxes/{first}/{action}", {} if action == "fork" else None)
