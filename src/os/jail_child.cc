@@ -40,16 +40,14 @@ uint64_t JailCloneFlags(const JailSetup& jail) {
 const char* EnterJail(const JailSetup& jail) {
   // So that nothing of what follows happens to the host, too.
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) {
-    return "make its mounts private";
+    return kMakePrivateStep.data();
   }
   // Over the old root, then in its place, the old one on top of it, and that away (pivot_root(2)).
   if (::move_mount(jail.root.get(), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0) {
     return "mount its root";
   }
   if (::fchdir(jail.root.get()) < 0) return "enter its root";
-  if (::syscall(SYS_pivot_root, ".", ".") < 0) {
-    return "change its root (in a chroot, or on the initramfs, that cannot be)";
-  }
+  if (::syscall(SYS_pivot_root, ".", ".") < 0) return kChangeRootStep.data();
   if (::umount2(".", MNT_DETACH) < 0) return "leave the host's root";
   if (::chdir("/") < 0) return "enter its root";
   // Only now, when no symbolic link can lead to the host's folders.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "os/jail_setup.h"
 
@@ -11,6 +12,10 @@ namespace wrenn::os {
 
 // What clone3(2) has to make for a child that calls the functions below.
 uint64_t JailCloneFlags(const JailSetup& jail);
+
+// Steps that fail with EINVAL where the parent's root is no mount of its own.
+inline constexpr std::string_view kMakePrivateStep = "make its mounts private";
+inline constexpr std::string_view kChangeRootStep = "change its root";
 
 // These answer nullptr, or what could not be done ("enter the root"), with errno.
 

@@ -357,6 +357,25 @@ TEST_F(JailTest, ROOT_AFailedStepIsToldAndLeavesNothing) {
   EXPECT_TRUE(Traces() == before);
 }
 
+TEST_F(JailTest, ROOT_IsNotToBeHadInAChroot) {
+  Folder("dev");
+  ASSERT_EQ(::mknod((dir_->path() + "/dev/null").c_str(), S_IFCHR | 0666, ::makedev(1, 3)), 0);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    EXPECT_EQ(::chroot(dir_->path().c_str()), 0);
+    EXPECT_EQ(::chdir("/"), 0);
+    const auto able = CheckJail();
+    EXPECT_TRUE(!able && able.error().code == Code::kUnimplemented);
+    EXPECT_NE(able.error().message.find("in a chroot"), std::string::npos)
+        << able.error().ToString();
+    std::fflush(stdout);
+    ::_exit(HasFailure() ? 1 : 0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_F(JailTest, ROOT_ManyLeaveNothing) {
   const Traces before;
   EXPECT_TRUE(before.no_children);

@@ -92,6 +92,11 @@ Error ChildFailure(const SpawnOptions& options, const ChildError& report) {
   if (options.jail && report.error == ENOENT && report.step == kExecuteStep) {
     error.message = what + ": it, or a library loader that it needs, is not in its jail";
   }
+  if (options.jail && report.error == EINVAL &&
+      (report.step == kMakePrivateStep || report.step == kChangeRootStep)) {
+    error.code = Code::kUnimplemented;
+    error.message = what + ": there is no jail in a chroot or on an initramfs: start wrenn outside";
+  }
   error.detail = fmt::format("could not {}", report.step);
   return error;
 }

@@ -36,7 +36,9 @@ void ChildMoveDescriptors(ChildPlan& plan) {
     if (source < 0) ChildFail(plan, "duplicate descriptors");
   }
   for (int* other : {&plan.error_pipe, &plan.parent}) {
-    *other = ::fcntl(*other, F_DUPFD_CLOEXEC, count);
+    const int moved = ::fcntl(*other, F_DUPFD_CLOEXEC, count);
+    if (moved < 0) ChildFail(plan, "duplicate descriptors");
+    *other = moved;
   }
   for (int target = 0; target < count; ++target) {
     if (::dup2(plan.sources[static_cast<size_t>(target)], target) < 0) {

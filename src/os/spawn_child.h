@@ -27,7 +27,7 @@ struct ChildPlan {
 // What the child writes to the error pipe when it fails.
 struct ChildError {
   int error;
-  char step[64];
+  char step[40];
 };
 
 // The step of a ChildError that is the last one.
