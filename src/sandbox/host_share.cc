@@ -43,6 +43,44 @@ void HostShare::Note(json::object& machine) const {
   if (slot_) machine["slot"] = slot_->plan().index;
 }
 
+void HostShare::TakeDisk(disk::DmSnapshot disk) {
+  std::lock_guard lock(mutex_);
+  ending_ = false;
+  disk_.emplace(std::move(disk));
+}
+
+Status HostShare::RemoveDisk(Deadline deadline) {
+  std::optional<disk::DmSnapshot> disk;
+  {
+    std::lock_guard lock(mutex_);
+    if (disk_) disk.emplace(std::move(*disk_));
+    disk_.reset();
+  }
+  if (!disk) return host_.disks ? host_.disks->Clear(id_, deadline) : Status();
+  Status removed = disk->Remove(deadline);
+  if (removed) return removed;
+  std::lock_guard lock(mutex_);
+  disk_.emplace(std::move(*disk));
+  return removed;
+}
+
+Status HostShare::HoldDisk(bool hold) {
+  std::lock_guard lock(mutex_);
+  if (!disk_ || held_ == hold || (hold && ending_)) return {};
+  RETURN_IF_ERROR(hold ? disk_->Hold() : disk_->Resume());
+  held_ = hold;
+  return {};
+}
+
+void HostShare::BeginEnd() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  // A device that cannot go on is seen when it is removed.
+  (void)HoldDisk(false);
+}
+
 void HostShare::TakeSlot(net::Slot slot) {
   std::lock_guard lock(mutex_);
   slot_.emplace(std::move(slot));
@@ -95,7 +133,7 @@ Status HostShare::Acquire(const std::string& base, bool internet, vmm::MachineCo
   revert.Add([this] { (void)Release({}); });
   if (host_.disks) {
     ASSIGN_OR_RETURN(auto disk, host_.disks->Attach(id_, config.disk, base));
-    disk_.emplace(std::move(disk));
+    TakeDisk(std::move(disk));
   }
   if (host_.slots) {
     ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(PolicyOf(internet)));
@@ -115,7 +153,7 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
                         vmm::MachineConfig& config) {
   if (host_.disks) {
     ASSIGN_OR_RETURN(auto disk, host_.disks->Adopt(id_, config.disk, base));
-    disk_.emplace(std::move(disk));
+    TakeDisk(std::move(disk));
   }
   if (host_.slots) {
     const auto index = SlotIn(machine);
@@ -133,12 +171,7 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
 
 Status HostShare::Release(const json::object& machine) {
   const Deadline deadline = Deadline::After(kRemoveLimit);
-  if (disk_) {
-    RETURN_IF_ERROR(disk_->Remove(deadline));
-    disk_.reset();
-  } else if (host_.disks) {
-    RETURN_IF_ERROR(host_.disks->Clear(id_, deadline));
-  }
+  RETURN_IF_ERROR(RemoveDisk(deadline));
   if (const auto index = SlotIn(machine); index && !slot_ && host_.slots) {
     // One that cannot be adopted is removed by the attempt.
     if (auto slot = host_.slots->Adopt(*index)) TakeSlot(std::move(*slot));

@@ -1,6 +1,7 @@
 // HostShare: one sandbox's part of HostResources.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 
@@ -9,7 +10,8 @@
 namespace wrenn::sandbox {
 
 // What it stands for outlives the object and the server, like the machine that uses it; it ends by
-// Release(), when the machine has ended. For the sandbox's executor alone, but for Use().
+// Release(), when the machine has ended. For the sandbox's executor alone, but for what is said to
+// be for any thread.
 class HostShare {
  public:
   HostShare(HostResources& host, std::string id) : host_(host), id_(std::move(id)) {}
@@ -20,6 +22,13 @@ class HostShare {
   // Takes over what an earlier server took for a machine of this record, and completes `config`
   // likewise. kNotFound when something of it is gone.
   Status Adopt(const json::object& machine, const std::string& base, vmm::MachineConfig& config);
+  // Holds what its machine writes to a block device, since the host's disk is about to be full: the
+  // first write that finds no room there would end that device. Or lets it go on. Harmless where
+  // there is no device, or when it is so already. For any thread.
+  Status HoldDisk(bool hold);
+  bool IsHeld() const { return held_; }
+  // The machine is about to be ended, which it cannot be while it is held: it never is again.
+  void BeginEnd();
   // Gives all back, from above: the block device, its loop devices, the slot, the cgroup; also what
   // an earlier server took for a machine of this record. The machine has ended. Harmless when there
   // is nothing; after a failure it can be tried again.
@@ -36,6 +45,8 @@ class HostShare {
   static std::optional<int> SlotIn(const json::object& machine);
 
  private:
+  void TakeDisk(disk::DmSnapshot disk);
+  Status RemoveDisk(Deadline deadline);
   void TakeSlot(net::Slot slot);
   void TakeCgroup(os::Cgroup cgroup);
   std::optional<net::Slot> GiveSlot();
@@ -43,8 +54,10 @@ class HostShare {
 
   HostResources& host_;
   const std::string id_;
-  std::optional<disk::DmSnapshot> disk_;
+  std::atomic<bool> held_ = false;
   mutable std::mutex mutex_;  // guards the changes of what follows
+  bool ending_ = false;
+  std::optional<disk::DmSnapshot> disk_;
   std::optional<net::Slot> slot_;
   std::optional<os::Cgroup> cgroup_;
 };

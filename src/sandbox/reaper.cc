@@ -18,10 +18,15 @@ constexpr int kPruneBatch = 64;
 }  // namespace
 
 Reaper::Reaper(Services& services, Directory& directory)
-    : services_(services), directory_(directory), timer_([this] { return Work(); }) {}
+    : services_(services),
+      directory_(directory),
+      room_(services, directory),
+      timer_([this] { return Work(); }) {}
 
 Deadline Reaper::Work() {
-  return Deadline::Earlier(ReapIdle(), Deadline::Earlier(Flush(), Prune()));
+  const Deadline room = room_.Look();
+  const Deadline records = Deadline::Earlier(Flush(), Prune());
+  return Deadline::Earlier(room, Deadline::Earlier(ReapIdle(), records));
 }
 
 Deadline Reaper::ReapIdle() {

@@ -1,11 +1,13 @@
-// Reaper: ends idle sandboxes, stores activity, prunes what ended long ago. All by deadlines on one
-// thread, which only looks and posts: the work itself runs on the sandboxes' executors.
+// Reaper: ends idle sandboxes, stores activity, prunes what ended long ago, looks for room on the
+// disk. All by deadlines on one thread, which only looks and posts: the work itself runs on the
+// sandboxes' executors.
 #pragma once
 
 #include <map>
 #include <string>
 
 #include "sandbox/directory.h"
+#include "sandbox/room_watch.h"
 #include "sandbox/timer_thread.h"
 
 namespace wrenn::sandbox {
@@ -34,6 +36,7 @@ class Reaper {
   Directory& directory_;
   Clock::time_point next_flush_ = Clock::now();
   Clock::time_point next_prune_ = Clock::now();
+  RoomWatch room_;
   TimerThread timer_;  // last: it uses the rest
 };
 

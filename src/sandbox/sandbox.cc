@@ -141,7 +141,7 @@ Status Sandbox::CheckRunning() const {
 Result<std::unique_ptr<Lease>> Sandbox::Use() {
   std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(CheckRunning());
-  if (const std::string why = machine_->Held(); !why.empty()) {
+  if (const std::string why = WhyHeldLocked(); !why.empty()) {
     return Fail(Code::kUnavailable, "sandbox '{}' stands still: {}", id_, why);
   }
   return std::make_unique<HeldLease>(shared_from_this(), client_, machine_, record_);

@@ -61,6 +61,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   Result<std::string> ConsoleTail(size_t limit) const { return files_.ConsoleTail(limit); }
 
+  // Holds what it writes to its disk, or lets it go on: see HostShare::HoldDisk(). Any thread.
+  void HoldDisk(bool hold);
+
   // The following run on its executor.
 
   // Brings it up. On failure nothing is left of it, neither record nor files.
@@ -175,6 +178,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_hold.cc
   // Why the guest cannot answer, since its machine is held; else empty.
   std::string WhyHeld() const;
+  std::string WhyHeldLocked() const;  // the lock is held
   void HandleHold(const std::string& why);
 
   // sandbox_end.cc

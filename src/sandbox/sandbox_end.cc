@@ -33,7 +33,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   std::shared_ptr<ExitSignal> exit;
   {
     std::lock_guard lock(mutex_);
-    if (!interrupted_ && machine_ && machine_->Held().empty()) client = client_;
+    if (!interrupted_ && machine_ && WhyHeldLocked().empty()) client = client_;
     exit = exit_;
   }
   if (client && exit && !exit->Get()) {
@@ -137,6 +137,7 @@ Status Sandbox::EndMachine() {
     orphan = orphan_;
   }
   json::object known = record().machine;
+  share_.BeginEnd();
   if (client) client->channel().Close();
   if (machine) {
     if (auto killed = machine->Kill(Deadline::After(kKillLimit)); !killed) {

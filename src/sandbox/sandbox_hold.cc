@@ -8,12 +8,32 @@ namespace {
 
 // For the agent to set the clock.
 constexpr std::chrono::seconds kClockLimit{10};
+constexpr const char* kNoRoom =
+    "the host's disk is almost full; it goes on by itself as soon as there is room";
 
 }  // namespace
 
 std::string Sandbox::WhyHeld() const {
-  const std::shared_ptr<vmm::Machine> machine = Machine();
-  return machine ? machine->Held() : "";
+  std::lock_guard lock(mutex_);
+  return WhyHeldLocked();
+}
+
+std::string Sandbox::WhyHeldLocked() const {
+  if (share_.IsHeld()) return kNoRoom;
+  return machine_ ? machine_->Held() : "";
+}
+
+void Sandbox::HoldDisk(bool hold) {
+  if (share_.IsHeld() == hold) return;
+  if (Status done = share_.HoldDisk(hold); !done) {
+    services_.Tell(Severity::kError, id_, "its disk could not be held, or let go on",
+                   {{"error", done.error().ToString()}});
+    return;
+  }
+  if (share_.IsHeld() == hold) {
+    services_.Tell(Severity::kWarning, id_,
+                   hold ? std::string("it stands still: ") + kNoRoom : "it goes on");
+  }
 }
 
 store::SandboxRecord Sandbox::View() const {

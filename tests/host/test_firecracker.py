@@ -95,6 +95,9 @@ class Firecracker(ServerTest):
         self.assertGreater(used["host_memory_peak_bytes"], 30 << 20)
         self.assertGreater(used["host_cpu_microseconds"], 100_000)
         self.assertGreaterEqual(used["host_disk_written_bytes"], len(content))
+        self.assertEqual(used["network_sent_bytes"], 0)
+        self.api.sh(second, "ping -c 1 -W 1 1.1.1.1", user="root")
+        used = self.api.call("GET", f"/v1/sandboxes/{second}/metrics", expect=200).json()
         self.assertGreater(used["network_sent_bytes"], 0)
 
         # What cannot be had yet is refused in words, and changes nothing.
@@ -124,3 +127,34 @@ class Firecracker(ServerTest):
             self.api.delete(sandbox)
         self.server.assert_nothing_left()
         self.assertEqual(self.settled(), before)
+
+    def test_full_disk(self):
+        """Before the host's disk is full what writes to it is held, and goes on when there is room."""
+        sandbox = self.sandbox(timeout_sec=0, disk_mb=2048)
+        ballast = os.path.join(self.server.directory, "ballast")
+        self.addCleanup(lambda: os.path.exists(ballast) and os.remove(ballast))
+        stat = os.statvfs(self.server.root)
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - (150 << 20))
+        held = wait_for("the hold", lambda: "stands still" in self.api.get(sandbox).get("reason", "")
+                        and self.api.get(sandbox))
+        self.assertEqual(held["status"], "running")
+        self.assertIn("almost full", held["reason"])
+        refused = self.api.call("POST", f"/v1/sandboxes/{sandbox}/exec", {"cmd": "true"})
+        self.assertEqual(refused.status, 503, refused.body)
+
+        os.remove(ballast)
+        wait_for("the guest's going on", lambda: "reason" not in self.api.get(sandbox))
+        written = self.api.sh(sandbox, "head -c 33554432 /dev/urandom >/root/x && sync && sha256sum </root/x",
+                              user="root", timeout_sec=120)
+        again = self.api.sh(sandbox, "echo 3 >/proc/sys/vm/drop_caches; sha256sum </root/x", user="root",
+                            timeout_sec=120)
+        self.assertEqual(written["stdout"], again["stdout"])
+
+        # One that is held can be removed.
+        stat = os.statvfs(self.server.root)
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - (150 << 20))
+        wait_for("the hold", lambda: "stands still" in self.api.get(sandbox).get("reason", ""))
+        self.api.delete(sandbox)
+        self.server.assert_nothing_left()

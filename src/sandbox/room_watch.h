@@ -1,0 +1,23 @@
+// RoomWatch: holds what sandboxes write to block devices while the host's disk is almost full.
+#pragma once
+
+#include "sandbox/directory.h"
+
+namespace wrenn::sandbox {
+
+class RoomWatch {
+ public:
+  RoomWatch(const Services& services, Directory& directory)
+      : services_(services), directory_(directory) {}
+
+  // Looks, and answers when to look again.
+  Deadline Look();
+
+ private:
+  const Services& services_;
+  Directory& directory_;
+  bool full_ = false;
+  Deadline::Clock::time_point next_{};
+};
+
+}  // namespace wrenn::sandbox
