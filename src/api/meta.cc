@@ -8,15 +8,17 @@ namespace wrenn::api {
 
 Status GetHealth(Context& context) {
   const vmm::EngineInfo& engine = context.services.manager.engine();
-  return context.RespondJson(200, json::object{{"status", "ok"},
-                                               {"version", context.services.version},
-                                               {"engine",
-                                                {{"name", engine.name},
-                                                 {"version", engine.version},
-                                                 {"acceleration", engine.acceleration},
-                                                 {"explanation", engine.explanation},
-                                                 {"security_boundary", engine.security_boundary},
-                                                 {"user_network", engine.user_network}}}});
+  return context.RespondJson(
+      200, json::object{{"status", "ok"},
+                        {"version", context.services.version},
+                        {"engine",
+                         {{"name", engine.name},
+                          {"version", engine.version},
+                          {"acceleration", engine.acceleration},
+                          {"explanation", engine.explanation},
+                          {"security_boundary", engine.security_boundary},
+                          {"user_network", engine.user_network || engine.needs_slot},
+                          {"snapshots", engine.snapshots}}}});
 }
 
 Status GetOpenApi(Context& context) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/channel.h"
@@ -175,5 +176,8 @@ class Engine {
   // found by id.
   virtual Status Reap(const MachineConfig& config, const json::object& record) = 0;
 };
+
+// kFailedPrecondition, with the remedy, when a machine's record is of another engine than this.
+Status CheckRecordEngine(const json::object& record, std::string_view engine);
 
 }  // namespace wrenn::vmm

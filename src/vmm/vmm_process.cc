@@ -4,6 +4,7 @@
 
 #include "os/files.h"
 #include "os/process_info.h"
+#include "vmm/machine.h"
 
 namespace wrenn::vmm {
 namespace {
@@ -20,6 +21,15 @@ Result<os::Process> OpenIfVmm(pid_t pid, const IsVmm& is_vmm,
 }
 
 }  // namespace
+
+Status CheckRecordEngine(const json::object& record, std::string_view engine) {
+  const std::string made_by = JsonReader(record).String("engine");
+  if (made_by == engine) return {};
+  if (made_by.empty()) return Fail(Code::kInvalidArgument, "a machine's record without its engine");
+  return Fail(Code::kFailedPrecondition,
+              "its machine runs on the engine '{}': a server with --engine {} can adopt or end it",
+              made_by, made_by);
+}
 
 json::object ProcessJson(const os::Process& process) {
   return {{"pid", process.pid()}, {"start_time", process.start_time()}};

@@ -31,10 +31,8 @@ Error NoFirecrackerSnapshots() {
 }
 
 Result<FirecrackerRecord> ParseFirecrackerRecord(const json::object& object) {
+  RETURN_IF_ERROR(CheckRecordEngine(object, "firecracker"));
   JsonReader reader(object);
-  if (reader.String("engine") != "firecracker") {
-    return Fail(Code::kInvalidArgument, "the machine's record is not of the engine 'firecracker'");
-  }
   FirecrackerRecord record;
   record.boot_id = reader.RequiredString("boot_id");
   record.vmm = ReadProcess(object, reader);

@@ -87,7 +87,7 @@ struct FirecrackerRecord {
   std::string boot_id;
   RecordedProcess vmm;
 };
-// kInvalidArgument for a record of another engine or a broken one.
+// kFailedPrecondition for a record of another engine, kInvalidArgument for a broken one.
 Result<FirecrackerRecord> ParseFirecrackerRecord(const json::object& record);
 
 }  // namespace wrenn::vmm

@@ -35,10 +35,8 @@ json::object MakeRecord(const QemuParts& parts) {
 }
 
 Result<QemuRecord> ParseRecord(const json::object& object) {
+  RETURN_IF_ERROR(CheckRecordEngine(object, "qemu"));
   JsonReader reader(object);
-  if (reader.String("engine") != "qemu") {
-    return Fail(Code::kInvalidArgument, "the machine's record is not of the engine 'qemu'");
-  }
   QemuRecord record;
   record.boot_id = reader.RequiredString("boot_id");
   record.kvm = reader.String("acceleration") == "kvm";

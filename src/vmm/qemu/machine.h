@@ -115,7 +115,7 @@ struct QemuRecord {
   std::vector<RecordedProcess> helpers;
   bool kvm = false;
 };
-// kInvalidArgument for a record of another engine or a broken one.
+// kFailedPrecondition for a record of another engine, kInvalidArgument for a broken one.
 Result<QemuRecord> ParseRecord(const json::object& record);
 
 }  // namespace wrenn::vmm
