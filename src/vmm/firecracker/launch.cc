@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cmath>
+
 #include "base/io.h"
 #include "base/revert.h"
 #include "vmm/exit_text.h"
@@ -21,6 +24,22 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds kCallLimit{10};
 // To see whether it listens: it is ready within tens of milliseconds and tells nobody.
 constexpr int kLookMs = 2;
+
+// Takes the times of a start's steps, one behind the other.
+class Steps {
+ public:
+  void Mark(std::string_view name) {
+    const auto now = std::chrono::steady_clock::now();
+    const double ms = std::chrono::duration<double, std::milli>(now - last_).count();
+    times_[name] = std::round(ms * 10) / 10;
+    last_ = now;
+  }
+  const json::object& times() const { return times_; }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  json::object times_;
+};
 
 // The number of a disk that is a block device; nothing for a file, which is given to the VMM's
 // user.
@@ -76,16 +95,21 @@ Status WaitForApi(const ApiClient& api, const os::Process& process, Deadline dea
 }
 
 Status SetUp(const MachineConfig& config, const FirecrackerFacts& facts, const os::Process& process,
-             Deadline deadline) {
+             Deadline deadline, Steps& steps) {
   const ApiClient api(FirecrackerFiles(config.runtime_directory).Api());
   RETURN_IF_ERROR(WaitForApi(api, process, deadline));
-  ASSIGN_OR_RETURN(auto requests, SetUpRequests(FirecrackerConfig(config),
-                                                FirecrackerOptions(facts), facts.version));
-  requests.push_back(StartInstance());
-  for (const ApiRequest& request : requests) {
+  steps.Mark("ready");
+  ASSIGN_OR_RETURN(const auto requests, SetUpRequests(FirecrackerConfig(config),
+                                                      FirecrackerOptions(facts), facts.version));
+  const auto call = [&](const ApiRequest& request) -> Status {
     const Deadline limit = Deadline::Earlier(deadline, Deadline::After(kCallLimit));
     if (const auto done = api.Call(request, limit); !done) return Fail(done.error());
-  }
+    return {};
+  };
+  for (const ApiRequest& request : requests) RETURN_IF_ERROR(call(request));
+  steps.Mark("setup");
+  RETURN_IF_ERROR(call(StartInstance()));
+  steps.Mark("start");
   return {};
 }
 
@@ -126,6 +150,7 @@ Result<FirecrackerOutputs> OpenOutputs(const MachineConfig& config) {
 
 Result<FirecrackerParts> LaunchFirecracker(const MachineConfig& config,
                                            const FirecrackerFacts& facts, Deadline deadline) {
+  Steps steps;
   RETURN_IF_ERROR(Validate(FirecrackerConfig(config)));
   const FirecrackerFiles files(config.runtime_directory);
   Revert revert;
@@ -135,10 +160,12 @@ Result<FirecrackerParts> LaunchFirecracker(const MachineConfig& config,
   ASSIGN_OR_RETURN(os::Process process, Spawn(config, facts, ends));
   // From here on these ends are the VMM's alone: when it ends, ours notice.
   ends = FirecrackerEnds();
+  steps.Mark("spawn");
   FirecrackerParts parts{config, std::move(process), std::move(outputs)};
-  if (Status up = SetUp(config, facts, parts.process, deadline); !up) {
+  if (Status up = SetUp(config, facts, parts.process, deadline, steps); !up) {
     return Fail(LaunchError(std::move(up.error()), parts));
   }
+  parts.start_ms = steps.times();
   revert.Disarm();
   return parts;
 }

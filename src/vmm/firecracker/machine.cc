@@ -13,11 +13,12 @@
 namespace wrenn::vmm {
 namespace {
 
-json::object MakeRecord(const os::Process& process) {
-  json::object record = ProcessJson(process);
+json::object MakeRecord(const FirecrackerParts& parts) {
+  json::object record = ProcessJson(parts.process);
   record["engine"] = "firecracker";
   record["acceleration"] = "kvm";
   record["boot_id"] = os::BootId().value_or("");
+  if (!parts.start_ms.empty()) record["start_ms"] = parts.start_ms;
   return record;
 }
 
@@ -50,7 +51,7 @@ Result<std::unique_ptr<FirecrackerMachine>> FirecrackerMachine::Start(Firecracke
 
 FirecrackerMachine::FirecrackerMachine(FirecrackerParts parts, UniqueFd stop)
     : parts_(std::move(parts)),
-      record_(MakeRecord(parts_.process)),
+      record_(MakeRecord(parts_)),
       channel_(MakeVsockChannel(FirecrackerFiles(parts_.config.runtime_directory).Vsock())),
       stop_(std::move(stop)),
       memory_kills_before_(os::OutOfMemoryKills()) {}
