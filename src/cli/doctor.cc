@@ -9,6 +9,7 @@
 #include "cli/local.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
+#include "server/config.h"
 
 namespace wrenn::cli {
 namespace {
@@ -19,8 +20,13 @@ Result<int> Doctor(bool as_json) {
   {
     ProgressLine line;
     if (line.on_terminal()) line.Show("probing this machine; a guest may be started");
-    for (auto& found : {doctor::ProbeEngine(paths), doctor::ProbeKernel(), doctor::ProbeNetwork(),
-                        doctor::ProbeHost(paths)}) {
+    // A settings file that is wrong is serve's to refuse.
+    const auto config = server::LoadConfig({});
+    const std::string firecracker =
+        config ? config->firecracker : server::ServerConfig().firecracker;
+    for (auto& found : {doctor::ProbeEngine(paths),
+                        std::vector<doctor::Check>{doctor::ProbeFirecracker(firecracker)},
+                        doctor::ProbeKernel(), doctor::ProbeNetwork(), doctor::ProbeHost(paths)}) {
       checks.insert(checks.end(), found.begin(), found.end());
     }
   }

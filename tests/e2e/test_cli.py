@@ -187,7 +187,7 @@ class Commands(SharedSandboxTest):
         report = json.loads(self.wrenn("doctor", "--json", check=False).stdout)
         text = json.dumps(report)
         for capability in ("kvm", "tun", "nftables", "device-mapper", "reflink", "cgroup",
-                           "userfaultfd", "qemu"):
+                           "userfaultfd", "qemu", "firecracker"):
             self.assertIn(capability, text.lower())
 
     def test_templates_are_listed(self):

@@ -74,27 +74,6 @@ Check CheckDeviceMapper() {
   return check;
 }
 
-// Makes a cgroup below one's own and removes it.
-Result<std::string> TryCgroup() {
-  struct statfs info{};
-  if (::statfs("/sys/fs/cgroup", &info) < 0) return Fail(ErrnoError("no /sys/fs/cgroup"));
-  if (info.f_type != CGROUP2_SUPER_MAGIC) {
-    return Fail(Code::kUnimplemented, "/sys/fs/cgroup is not cgroup version 2");
-  }
-  ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
-  const size_t at = own.find("0::");
-  if (at == std::string::npos)
-    return Fail(Code::kUnimplemented, "this process is in no cgroup of version 2");
-  std::string path = own.substr(at + 3);
-  path = "/sys/fs/cgroup" + path.substr(0, path.find('\n'));
-  const std::string child = path + "/wrenn-doctor-" + RandomHex(8);
-  if (::mkdir(child.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
-  if (::rmdir(child.c_str()) < 0) return Fail(ErrnoError("cannot remove a cgroup"));
-  ASSIGN_OR_RETURN(std::string controllers, ReadFile(path + "/cgroup.controllers"));
-  controllers.erase(controllers.find_last_not_of('\n') + 1);
-  return "a cgroup was made; controllers: " + (controllers.empty() ? "none" : controllers);
-}
-
 Check CheckCgroup() {
   Check check("cgroup v2");
   if (const auto tried = TryCgroup()) {
@@ -212,6 +191,26 @@ Check CheckPagemapScan() {
 }
 
 }  // namespace
+
+Result<std::string> TryCgroup() {
+  struct statfs info{};
+  if (::statfs("/sys/fs/cgroup", &info) < 0) return Fail(ErrnoError("no /sys/fs/cgroup"));
+  if (info.f_type != CGROUP2_SUPER_MAGIC) {
+    return Fail(Code::kUnimplemented, "/sys/fs/cgroup is not cgroup version 2");
+  }
+  ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
+  const size_t at = own.find("0::");
+  if (at == std::string::npos)
+    return Fail(Code::kUnimplemented, "this process is in no cgroup of version 2");
+  std::string path = own.substr(at + 3);
+  path = "/sys/fs/cgroup" + path.substr(0, path.find('\n'));
+  const std::string child = path + "/wrenn-doctor-" + RandomHex(8);
+  if (::mkdir(child.c_str(), 0755) < 0) return Fail(ErrnoError("cannot make a cgroup"));
+  if (::rmdir(child.c_str()) < 0) return Fail(ErrnoError("cannot remove a cgroup"));
+  ASSIGN_OR_RETURN(std::string controllers, ReadFile(path + "/cgroup.controllers"));
+  controllers.erase(controllers.find_last_not_of('\n') + 1);
+  return "a cgroup was made; controllers: " + (controllers.empty() ? "none" : controllers);
+}
 
 std::vector<Check> ProbeKernel() {
   return {CheckDeviceMapper(), CheckCgroup(), CheckUserfaultfd(), CheckPagemapScan()};

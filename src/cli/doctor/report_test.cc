@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "cli/doctor/in_namespaces.h"
 #include "cli/doctor/probes.h"
@@ -54,6 +55,22 @@ TEST(Probes, LeaveNothingBehind) {
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder->path()));
   EXPECT_FALSE(os::Exists("/sys/class/net/wrenn-doctor"));
+}
+
+TEST(ProbeFirecracker, SaysWhyItCannotBeUsed) {
+  const auto folder = os::TemporaryDirectory::Make();
+  const std::string program = folder->path() + "/firecracker";
+  Check check = ProbeFirecracker(program);
+  EXPECT_EQ(check.verdict, Verdict::kLimited);
+  EXPECT_FALSE(check.required);
+  EXPECT_NE(check.finding.find("is not installed"), std::string::npos) << check.finding;
+
+  std::ofstream(program) << "#!/bin/sh\necho Firecracker v1.4.0\n";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  check = ProbeFirecracker(program);
+  EXPECT_EQ(check.verdict, Verdict::kLimited);
+  EXPECT_NE(check.finding.find("Firecracker 1.4.0 cannot be used"), std::string::npos)
+      << check.finding;
 }
 
 }  // namespace
