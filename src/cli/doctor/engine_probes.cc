@@ -41,16 +41,20 @@ Check CheckQemu(const Result<std::unique_ptr<vmm::Engine>>& engine) {
   return check;
 }
 
-// `undecided`: KVM may work, but there is no guest yet to find out with.
-Check CheckKvm(const vmm::EngineInfo& info, bool undecided) {
+// `undecided`: KVM may work, but there is no guest yet to find out with; or one was tried and gave
+// no answer, for the reason `unanswered`.
+Check CheckKvm(const vmm::EngineInfo& info, bool undecided, const std::string& unanswered) {
   Check check("kvm");
-  check.finding = info.explanation;
+  check.finding = unanswered.empty() ? info.explanation : unanswered;
   if (info.acceleration == "kvm") {
     check.consequence = "sandboxes run at the processor's speed, behind hardware virtualisation";
     return check;
   }
   check.verdict = Verdict::kLimited;
-  if (undecided) {
+  if (!unanswered.empty()) {
+    check.consequence = "the first sandbox asks again";
+    check.remedy = "wrenn doctor again, when the host is less busy";
+  } else if (undecided) {
     check.consequence = "not known before a guest has been tried, for which a template is needed";
     check.remedy = "wrenn template build minimal, then wrenn doctor again";
   } else {
@@ -85,13 +89,19 @@ std::vector<Check> ProbeEngine(const os::Paths& paths) {
   const bool guest_tried = !options.probe_kernel.empty();
   const auto folder = os::TemporaryDirectory::Make();
   if (folder) options.probe_directory = folder->path();
-  const auto engine = vmm::MakeQemuEngine(std::move(options));
+  auto engine = vmm::MakeQemuEngine(options);
+  std::string unanswered;
+  if (!engine && engine.error().code == Code::kUnavailable) {  // QEMU is there, its guest is late
+    unanswered = engine.error().message;
+    options.probe_kernel.clear();
+    engine = vmm::MakeQemuEngine(options);
+  }
   std::vector<Check> checks = {CheckQemu(engine)};
   if (engine) {
     const vmm::EngineInfo& info = (*engine)->info();
-    const bool undecided =
-        !guest_tried && info.acceleration != "kvm" && vmm::ProbeKvmDevice().usable;
-    checks.push_back(CheckKvm(info, undecided));
+    const bool undecided = !unanswered.empty() || (!guest_tried && info.acceleration != "kvm" &&
+                                                   vmm::ProbeKvmDevice().usable);
+    checks.push_back(CheckKvm(info, undecided, unanswered));
     checks.push_back(CheckEngine(info, undecided));
   } else {
     Check kvm("kvm");
