@@ -64,9 +64,7 @@ class ManagerImpl final : public Manager {
   }
 
   Status Recover() override {
-    RETURN_IF_ERROR(OpenHost());
-    RETURN_IF_ERROR(RecoverAll(services_, directory_));
-    ClearHost();
+    RETURN_IF_ERROR(RecoverAll(services_, directory_, disk_backend_));
     reaper_.Start();
     FillPool();
     return {};
@@ -293,27 +291,6 @@ class ManagerImpl final : public Manager {
     return Fail(Code::kUnimplemented, "{}", engine().snapshots_explanation);
   }
 
-  // What of the host's the engine's machines need. What an earlier server's have stays.
-  Status OpenHost() {
-    ASSIGN_OR_RETURN(auto records, services_.store.ListAllSandboxes());
-    std::erase_if(records, [](const store::SandboxRecord& record) {
-      return store::IsEnded(record.state) && record.machine.empty();
-    });
-    ASSIGN_OR_RETURN(services_.host,
-                     HostResources::Open(config_, engine(), disk_backend_, records));
-    return {};
-  }
-
-  // What no sandbox has any more.
-  void ClearHost() {
-    std::set<std::string> keep;
-    for (const auto& sandbox : directory_.Live()) keep.insert(sandbox->id());
-    const Status cleared = services_.host.RemoveStale(keep);
-    if (cleared) return;
-    services_.Tell(Severity::kWarning, "", "what sandboxes have left could not be removed",
-                   {{"error", cleared.error().ToString()}});
-  }
-
   Result<store::SandboxRecord> ResumeIt(const std::shared_ptr<Sandbox>& sandbox) {
     RETURN_IF_ERROR(CheckSnapshots());
     const std::string kernel = config_.paths.Kernel(sandbox->record().kernel);
@@ -359,9 +336,8 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(template_::Resolved from,
                      services_.catalogue.Find(tenant, request.template_name));
     RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
-    RETURN_IF_ERROR(CheckTimeoutAction(request));
+    RETURN_IF_ERROR(FitToEngine(engine(), request));
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
-    RETURN_IF_ERROR(CheckEgress(request));
     record.disk_backend = disk_backend_;
     RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));
     ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
@@ -375,20 +351,6 @@ class ManagerImpl final : public Manager {
     // What it has kept warm is what the pool is made of.
     if (made && boots && config_.warm_pool.fixed.contains(request.template_name)) FillPool();
     return made;
-  }
-
-  // What an idle one shall do, unless it is asked for, is what the engine can do.
-  Status CheckTimeoutAction(CreateRequest& request) const {
-    if (engine().snapshots) return {};
-    if (request.on_timeout == "pause") return CheckSnapshots();
-    if (!request.on_timeout) request.on_timeout = "stop";
-    return {};
-  }
-
-  Status CheckEgress(const CreateRequest& request) const {
-    if (!request.egress.value_or(false) || engine().user_network || engine().needs_slot) return {};
-    return Fail(Code::kFailedPrecondition, "this host can give a sandbox no network: {}",
-                engine().user_network_explanation);
   }
 
   // Starts it when it is its turn. Neither that nor the start depends on the caller.

@@ -60,6 +60,18 @@ Status CheckTimeout(int64_t timeout_sec) {
               kMaxTimeoutSec);
 }
 
+Status FitToEngine(const vmm::EngineInfo& engine, CreateRequest& request) {
+  if (!engine.snapshots) {
+    if (request.on_timeout == "pause") {
+      return Fail(Code::kUnimplemented, "{}", engine.snapshots_explanation);
+    }
+    if (!request.on_timeout) request.on_timeout = "stop";
+  }
+  if (!request.egress.value_or(false) || engine.user_network || engine.needs_slot) return {};
+  return Fail(Code::kFailedPrecondition, "this host can give a sandbox no network: {}",
+              engine.user_network_explanation);
+}
+
 Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateRequest& request,
                                       const template_::Resolved& from, const Limits& limits) {
   store::SandboxRecord record;

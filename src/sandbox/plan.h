@@ -19,6 +19,10 @@ inline constexpr int64_t kMaxTimeoutSec = 366LL * 24 * 3600;
 Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateRequest& request,
                                       const template_::Resolved& from, const Limits& limits);
 
+// What a request leaves open and the engine decides. kUnimplemented and kFailedPrecondition for
+// what it cannot do here.
+Status FitToEngine(const vmm::EngineInfo& engine, CreateRequest& request);
+
 // The record of a sandbox that goes on from where `parent` is, with a new id and token.
 store::SandboxRecord PlanFork(const store::SandboxRecord& parent);
 

@@ -187,5 +187,25 @@ TEST(TextTest, PathsOfTheHostAreCutToTheirLastName) {
   EXPECT_EQ(HidePaths("cannot open '/x/y'", {"/", ""}), "cannot open '/x/y'");
 }
 
+TEST(PlanTest, WhatTheEngineCannotDoIsRefusedOrLeftOut) {
+  vmm::EngineInfo engine;
+  engine.user_network_explanation = "passt is missing";
+  CreateRequest request;
+  EXPECT_TRUE(FitToEngine(engine, request));
+  EXPECT_FALSE(request.on_timeout);
+  request.egress = true;
+  EXPECT_EQ(FitToEngine(engine, request).error().code, Code::kFailedPrecondition);
+
+  engine.snapshots = false;
+  engine.snapshots_explanation = "no snapshots yet";
+  engine.needs_slot = true;
+  EXPECT_TRUE(FitToEngine(engine, request));
+  EXPECT_EQ(request.on_timeout, "stop");
+  request.on_timeout = "pause";
+  const Status refused = FitToEngine(engine, request);
+  EXPECT_EQ(refused.error().code, Code::kUnimplemented);
+  EXPECT_EQ(refused.error().message, "no snapshots yet");
+}
+
 }  // namespace
 }  // namespace wrenn::sandbox

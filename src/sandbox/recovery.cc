@@ -11,6 +11,27 @@ namespace {
 
 using Ids = std::set<std::string>;
 
+// What of the host's the engine's machines need. What an earlier server's have stays.
+Status OpenHost(Services& services, const std::string& backend) {
+  ASSIGN_OR_RETURN(auto records, services.store.ListAllSandboxes());
+  std::erase_if(records, [](const store::SandboxRecord& record) {
+    return store::IsEnded(record.state) && record.machine.empty();
+  });
+  ASSIGN_OR_RETURN(services.host,
+                   HostResources::Open(services.config, services.engine.info(), backend, records));
+  return {};
+}
+
+// What no sandbox has any more.
+void ClearHost(const Services& services, const Directory& directory) {
+  Ids keep;
+  for (const auto& sandbox : directory.Live()) keep.insert(sandbox->id());
+  if (const Status cleared = services.host.RemoveStale(keep); !cleared) {
+    services.Tell(Severity::kWarning, "", "what sandboxes have left could not be removed",
+                  {{"error", cleared.error().ToString()}});
+  }
+}
+
 // What runs goes on running; the rest is brought to an end.
 Status RecoverRecords(Services& services, Directory& directory, Ids& known) {
   ASSIGN_OR_RETURN(const auto records, services.store.ListAllSandboxes());
@@ -73,7 +94,8 @@ Status RemoveOrphanedSnapshots(const Services& services) {
 
 }  // namespace
 
-Status RecoverAll(Services& services, Directory& directory) {
+Status RecoverAll(Services& services, Directory& directory, const std::string& backend) {
+  RETURN_IF_ERROR(OpenHost(services, backend));
   Ids known;
   RETURN_IF_ERROR(RecoverRecords(services, directory, known));
 
@@ -94,6 +116,7 @@ Status RecoverAll(Services& services, Directory& directory) {
     }
   }
   for (const std::string& id : orphans) RemoveOrphan(services, id);
+  ClearHost(services, directory);
   return RemoveOrphanedSnapshots(services);
 }
 

@@ -5,9 +5,10 @@
 
 namespace wrenn::sandbox {
 
-// Goes through all records in parallel (see Sandbox::Recover()), then removes the folders, sockets
-// and machines that no record accounts for. Returns when all is done; failures concern single
-// sandboxes and are recorded with them, but for a store that cannot be read.
-Status RecoverAll(Services& services, Directory& directory);
+// Opens HostResources for the engine and disks of this backend. Goes through all records in
+// parallel (see Sandbox::Recover()), then removes the folders, sockets devices and machines that no
+// record accounts for. Returns when all is done; failures concern single sandboxes and are recorded
+// with them, but for a store that cannot be read and for those of HostResources::Open().
+Status RecoverAll(Services& services, Directory& directory, const std::string& backend);
 
 }  // namespace wrenn::sandbox
