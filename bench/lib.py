@@ -29,10 +29,10 @@ def arguments(description, count, **more):
     given = parser.parse_args()
     build = os.path.abspath(given.build)
     os.environ["WRENN_BIN"] = f"{build}/wrenn"
-    os.environ["WRENN_E2E"] = f"{build}/e2e-root"
-    if not os.path.exists(f"{build}/e2e-root/wrenn.db"):
+    templates = os.environ.setdefault("WRENN_E2E", f"{build}/e2e-root")
+    if not os.path.exists(f"{templates}/wrenn.db"):
         subprocess.run([f"{build}/wrenn", "template", "build", "minimal"], check=True,
-                       env={**os.environ, "WRENN_ROOT": f"{build}/e2e-root"})
+                       env={**os.environ, "WRENN_ROOT": templates})
     given.init = f"{build}/wrenn-init"
     return given
 

@@ -1,4 +1,5 @@
 // wrenn doctor: what this machine can do for sandboxes, and how to get the better.
+#include <algorithm>
 #include <memory>
 
 #include <CLI/App.hpp>
@@ -20,13 +21,15 @@ Result<int> Doctor(bool as_json) {
   {
     ProgressLine line;
     if (line.on_terminal()) line.Show("probing this machine; a guest may be started");
-    // A settings file that is wrong is serve's to refuse.
+    checks = doctor::ProbeEngine(paths);
+    const bool guests_run = std::ranges::any_of(checks, [](const doctor::Check& check) {
+      return check.capability == "kvm" && check.verdict == doctor::Verdict::kOk;
+    });
+    // A settings file that is wrong is for serve to refuse.
     const auto config = server::LoadConfig({});
-    const std::string firecracker =
-        config ? config->firecracker : server::ServerConfig().firecracker;
-    for (auto& found : {doctor::ProbeEngine(paths),
-                        std::vector<doctor::Check>{doctor::ProbeFirecracker(firecracker)},
-                        doctor::ProbeKernel(), doctor::ProbeNetwork(), doctor::ProbeHost(paths)}) {
+    checks.push_back(doctor::ProbeFirecracker(
+        config ? config->firecracker : server::ServerConfig().firecracker, guests_run));
+    for (auto& found : {doctor::ProbeKernel(), doctor::ProbeNetwork(), doctor::ProbeHost(paths)}) {
       checks.insert(checks.end(), found.begin(), found.end());
     }
   }

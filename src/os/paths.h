@@ -14,7 +14,7 @@
 //
 //   server.lock                      held by the server that uses it; names that server's root
 //   sb/<id>/                         sockets
-//   slots/wrenn-<number>             network namespaces of slots (mounts); slots/next: a number
+//   net/wrenn-<number>               network namespaces of slots (mounts); net/next: a number
 #pragma once
 
 #include <string>

@@ -3,7 +3,7 @@
 
 namespace wrenn::cli::doctor {
 
-Check ProbeFirecracker(const std::string& binary) {
+Check ProbeFirecracker(const std::string& binary, bool guests_run) {
   Check check("firecracker");
   const auto engine = vmm::MakeFirecrackerEngine({binary});
   if (!engine) {
@@ -14,12 +14,19 @@ Check ProbeFirecracker(const std::string& binary) {
   }
   check.finding =
       fmt::format("Firecracker {}, and programs can be jailed", (*engine)->info().version);
+  if (!guests_run) {
+    check.verdict = Verdict::kLimited;
+    check.finding += ", but no guest has run with KVM here";
+    check.consequence = "serve --engine firecracker may start, and its sandboxes not";
+    check.remedy = "see 'kvm'";
+    return check;
+  }
   check.consequence =
       "serve --engine firecracker can be used, without pause, fork and snapshots for now";
-  if (const auto cgroup = TryCgroup(); !cgroup) {
+  if (!TryCgroup()) {
     check.verdict = Verdict::kLimited;
     check.consequence += "; nothing limits its memory, processors and processes on the host";
-    check.remedy = "cgroups: see 'cgroup v2'";
+    check.remedy = "see 'cgroup v2'";
   }
   return check;
 }

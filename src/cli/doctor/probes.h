@@ -14,8 +14,9 @@ namespace wrenn::cli::doctor {
 std::vector<Check> ProbeEngine(const os::Paths& paths);
 
 // firecracker_probe.cc: whether Firecracker can be the engine, with all that it needs but disks and
-// networks. `binary` as in vmm::FirecrackerEngineOptions.
-Check ProbeFirecracker(const std::string& binary);
+// networks. `binary` as in vmm::FirecrackerEngineOptions; `guests_run`: whether ProbeEngine() has
+// found that guests run with KVM, which here is not tried again.
+Check ProbeFirecracker(const std::string& binary, bool guests_run);
 
 // network_probes.cc: namespaces, TUN, nftables, passt.
 std::vector<Check> ProbeNetwork();

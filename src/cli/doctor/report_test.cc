@@ -60,14 +60,14 @@ TEST(Probes, LeaveNothingBehind) {
 TEST(ProbeFirecracker, SaysWhyItCannotBeUsed) {
   const auto folder = os::TemporaryDirectory::Make();
   const std::string program = folder->path() + "/firecracker";
-  Check check = ProbeFirecracker(program);
+  Check check = ProbeFirecracker(program, false);
   EXPECT_EQ(check.verdict, Verdict::kLimited);
   EXPECT_FALSE(check.required);
   EXPECT_NE(check.finding.find("is not installed"), std::string::npos) << check.finding;
 
   std::ofstream(program) << "#!/bin/sh\necho Firecracker v1.4.0\n";
   std::filesystem::permissions(program, std::filesystem::perms::owner_all);
-  check = ProbeFirecracker(program);
+  check = ProbeFirecracker(program, false);
   EXPECT_EQ(check.verdict, Verdict::kLimited);
   EXPECT_NE(check.finding.find("Firecracker 1.4.0 cannot be used"), std::string::npos)
       << check.finding;
