@@ -1,5 +1,7 @@
 #include "net/slot.h"
 
+#include <sys/stat.h>
+
 #include <optional>
 
 #include "base/revert.h"
@@ -157,6 +159,25 @@ Status Slot::Remove(SlotHost& host, const std::vector<SlotPlan>& plans) {
   note(RemoveLinks(plans));
   for (const SlotPlan& plan : plans) note(os::NetNamespace::Drop(host.MountOf(plan)));
   return first;
+}
+
+Status Slot::Check() {
+  const auto whole = [this]() -> Status {
+    struct stat own{};
+    struct stat mounted{};
+    if (::stat(path_.c_str(), &mounted) < 0 || ::fstat(namespace_.fd(), &own) < 0) {
+      return Fail(ErrnoError("cannot look at its namespace"));
+    }
+    if (own.st_dev != mounted.st_dev || own.st_ino != mounted.st_ino) {
+      return Fail(Code::kNotFound, "its namespace is not mounted any more");
+    }
+    RETURN_IF_ERROR(control_.links.Find(kTapName));
+    RETURN_IF_ERROR(control_.links.Find(kUplinkName));
+    return {};
+  }();
+  if (whole) return {};
+  return Fail(Code::kFailedPrecondition, "the network slot '{}' is not whole: {}", plan_.name,
+              whole.error().message);
 }
 
 Status Slot::SetPolicy(const NetworkPolicy& policy) {

@@ -33,6 +33,8 @@ class Slot {
   const os::NetNamespace& net_namespace() const { return namespace_; }
   const std::string& path() const { return path_; }
 
+  // kFailedPrecondition when its mount, its TAP device or its way out has gone since.
+  Status Check();
   // Puts a policy in place of the one before: all rules at once, then the rates. When the rules are
   // refused, those before stay. Connections are counted anew when their limit changes.
   Status SetPolicy(const NetworkPolicy& policy);

@@ -65,14 +65,16 @@ Status SlotPool::Recover(const std::vector<int>& adopt) {
 }
 
 Result<Slot> SlotPool::Claim(const NetworkPolicy& policy) {
-  std::unique_lock lock(mutex_);
-  std::optional<Slot> slot;
-  if (!ready_.empty()) {
-    slot = std::move(ready_.front());
-    ready_.pop_front();
-    lock.unlock();
-    changed_.notify_all();
-  } else {
+  std::optional<Slot> slot = TakeReady();
+  while (slot) {
+    const Status whole = slot->Check();
+    if (whole) break;
+    options_.on_error(whole.error());
+    Release(std::move(*slot));
+    slot = TakeReady();
+  }
+  if (!slot) {
+    std::unique_lock lock(mutex_);
     ASSIGN_OR_RETURN(const int index, TakeIndex());
     lock.unlock();
     ASSIGN_OR_RETURN(slot, Make(index));
@@ -82,6 +84,18 @@ Result<Slot> SlotPool::Claim(const NetworkPolicy& policy) {
     return Fail(set.error());
   }
   return std::move(*slot);
+}
+
+std::optional<Slot> SlotPool::TakeReady() {
+  std::optional<Slot> slot;
+  {
+    std::lock_guard lock(mutex_);
+    if (ready_.empty()) return slot;
+    slot = std::move(ready_.front());
+    ready_.pop_front();
+  }
+  changed_.notify_all();
+  return slot;
 }
 
 Result<Slot> SlotPool::Adopt(int index) {

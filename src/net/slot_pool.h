@@ -28,7 +28,8 @@ struct SlotPoolOptions {
   // the one before, as connection tracking may, takes the next one for it.
   Deadline::Duration rest = std::chrono::minutes(1);
   std::string resolv_conf = "/etc/resolv.conf";
-  // Gets what went wrong in the background; it is tried again.
+  // Gets what went wrong in the background, where it is tried again, and from any thread that
+  // claims a slot which is not whole any more.
   std::function<void(const Error&)> on_error = [](const Error&) {};
 };
 
@@ -44,7 +45,8 @@ class SlotPool {
   ~SlotPool();
 
   // A slot with this policy. One that is ready takes a fraction of a millisecond; otherwise it is
-  // made now. kResourceExhausted at the limit.
+  // made now. One that somebody has broken meanwhile is removed, and told by on_error.
+  // kResourceExhausted at the limit.
   Result<Slot> Claim(const NetworkPolicy& policy);
   // One of those that were to be adopted, once. On failure what is there of it is removed.
   Result<Slot> Adopt(int index);
@@ -62,6 +64,7 @@ class SlotPool {
            std::unique_ptr<DnsForwarder> dns);
   Status Recover(const std::vector<int>& adopt);
   void Run();
+  std::optional<Slot> TakeReady();
   bool WantsSlot() const;
   bool HasWork() const;
   void MakeOne(std::unique_lock<std::mutex>& lock);

@@ -1,6 +1,7 @@
 #include "net/slot_pool.h"
 
 #include <gmock/gmock.h>
+#include <sys/mount.h>
 
 #include "net/test_slot_pool.h"
 
@@ -29,6 +30,34 @@ TEST_F(SlotPoolTest, ClaimsComeFromWhatIsReady) {
   pool->Release(std::move(*slot));
   ASSERT_TRUE(pool->WaitIdle(Soon()));
   EXPECT_EQ(Count().devices, 2U);
+}
+
+TEST_F(SlotPoolTest, SlotsThatWereBrokenAreNotGivenOut) {
+  std::vector<std::string> errors;
+  options_.ready = 3;
+  options_.on_error = [&](const Error& error) { errors.push_back(error.message); };
+  const auto pool = Start();
+  ASSERT_TRUE(pool->WaitIdle(Soon()));
+  ASSERT_EQ(::umount2((options_.folder + "/wrenn-0").c_str(), MNT_DETACH), 0);
+  const auto second = os::NetNamespace::Open(options_.folder + "/wrenn-1");
+  ASSERT_TRUE(second) << second.error().ToString();
+  ASSERT_TRUE(second->Run([]() -> Status {
+    ASSIGN_OR_RETURN(os::Links links, os::Links::Open());
+    ASSIGN_OR_RETURN(const int tap, links.Find(kTapName));
+    os::LinkChanges changes;
+    changes.SetGroup(tap, 9);
+    changes.DeleteGroup(9);
+    return links.Apply(changes);
+  }));
+  auto slot = pool->Claim({.internet = true});
+  ASSERT_TRUE(slot) << slot.error().ToString();
+  EXPECT_EQ(slot->plan().name, "wrenn-2");
+  EXPECT_THAT(errors, testing::ElementsAre(testing::HasSubstr("not mounted any more"),
+                                           testing::HasSubstr("wrenn-1")));
+  pool->Release(std::move(*slot));
+  ASSERT_TRUE(pool->WaitIdle(Soon()));
+  EXPECT_EQ(Count().devices, 3U);
+  EXPECT_EQ(Count().mounts, 3U);
 }
 
 TEST_F(SlotPoolTest, AddressesRestBeforeTheyAreUsedAgain) {
