@@ -17,6 +17,15 @@ void Warn(const ManagerConfig& config, const std::string& message, const std::st
   }
 }
 
+// Steps below a transition's, named "<part>.<step>".
+disk::DmSnapshots::OnStep StepsOf(const char* part, const ManagerConfig& config) {
+  return [part, call = config.on_step](const std::string& id, std::string_view step) {
+    store::SandboxRecord record;
+    record.id = id;
+    call(fmt::format("{}.{}", part, step), record);
+  };
+}
+
 Result<std::unique_ptr<net::SlotPool>> OpenSlots(const ManagerConfig& config,
                                                  const std::vector<store::SandboxRecord>& live) {
   net::SlotPoolOptions options;
@@ -52,16 +61,12 @@ Result<HostResources> HostResources::Open(const ManagerConfig& config,
                                           const vmm::EngineInfo& engine, const std::string& backend,
                                           const std::vector<store::SandboxRecord>& live) {
   HostResources resources;
+  if (config.on_step) resources.on_step = StepsOf("host", config);
   if (backend == kDmSnapshot) {
     disk::DmSnapshots::OnStep on_step;
-    if (config.on_step) {
-      on_step = [call = config.on_step](const std::string& id, std::string_view step) {
-        store::SandboxRecord record;
-        record.id = id;
-        call(fmt::format("disk.{}", step), record);
-      };
-    }
-    ASSIGN_OR_RETURN(resources.disks, disk::DmSnapshots::Open(config.paths.root, on_step));
+    if (config.on_step) on_step = StepsOf("disk", config);
+    ASSIGN_OR_RETURN(resources.disks,
+                     disk::DmSnapshots::Open(config.paths.root, std::move(on_step)));
   }
   if (!engine.needs_slot) return resources;
   ASSIGN_OR_RETURN(resources.slots, OpenSlots(config, live));

@@ -2,10 +2,12 @@
 // devices, network slots and cgroups.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "disk/dm_snapshot.h"
@@ -24,6 +26,9 @@ struct HostResources {
   std::optional<os::CgroupTree> cgroups;
   std::unique_ptr<disk::DmSnapshots> disks;
   std::unique_ptr<net::SlotPool> slots;
+  // Called after each step of taking and giving back ("slot", "slot-gone"), for fault
+  // points; may be empty. See ManagerConfig::on_step.
+  std::function<void(const std::string& id, std::string_view step)> on_step;
 
   // Opens those that machines of this engine need, on disks of this backend. `live` are the records
   // of all sandboxes that may run: what they have stays, for HostShare::Adopt() or Release(); slots

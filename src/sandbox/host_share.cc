@@ -91,6 +91,11 @@ void HostShare::TakeCgroup(os::Cgroup cgroup) {
   cgroup_.emplace(std::move(cgroup));
 }
 
+void HostShare::DropCgroup() {
+  std::lock_guard lock(mutex_);
+  cgroup_.reset();
+}
+
 std::optional<net::Slot> HostShare::GiveSlot() {
   std::lock_guard lock(mutex_);
   std::optional<net::Slot> slot;
@@ -120,6 +125,10 @@ HostUse HostShare::Use() const {
   return use;
 }
 
+void HostShare::Step(std::string_view name) const {
+  if (host_.on_step) host_.on_step(id_, name);
+}
+
 void HostShare::Complete(vmm::MachineConfig& config) const {
   if (disk_) config.disk = disk_->path();
   if (cgroup_) config.cgroup_fd = cgroup_->fd();
@@ -139,10 +148,12 @@ Status HostShare::Acquire(const std::string& base, bool internet, vmm::MachineCo
     ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(PolicyOf(internet)));
     TakeSlot(std::move(slot));
     RETURN_IF_ERROR(slot_->SetTapOwner(kFirstUser + static_cast<uint32_t>(slot_->plan().index)));
+    Step("slot");
   }
   if (host_.cgroups) {
     ASSIGN_OR_RETURN(os::Cgroup cgroup, host_.cgroups->Make(id_, LimitsOf(config)));
     TakeCgroup(std::move(cgroup));
+    Step("cgroup");
   }
   Complete(config);
   revert.Disarm();
@@ -176,13 +187,17 @@ Status HostShare::Release(const json::object& machine) {
     // One that cannot be adopted is removed by the attempt.
     if (auto slot = host_.slots->Adopt(*index)) TakeSlot(std::move(*slot));
   }
-  if (auto slot = GiveSlot()) host_.slots->Release(std::move(*slot));
+  if (auto slot = GiveSlot()) {
+    host_.slots->Release(std::move(*slot));
+    Step("slot-gone");
+  }
   if (host_.cgroups && !cgroup_) {
     if (auto cgroup = host_.cgroups->Adopt(id_)) TakeCgroup(std::move(*cgroup));
   }
-  if (cgroup_) RETURN_IF_ERROR(cgroup_->Remove(deadline));
-  std::lock_guard lock(mutex_);
-  cgroup_.reset();
+  if (!cgroup_) return {};
+  RETURN_IF_ERROR(cgroup_->Remove(deadline));
+  DropCgroup();
+  Step("cgroup-gone");
   return {};
 }
 

@@ -49,8 +49,10 @@ class HostShare {
   Status RemoveDisk(Deadline deadline);
   void TakeSlot(net::Slot slot);
   void TakeCgroup(os::Cgroup cgroup);
+  void DropCgroup();
   std::optional<net::Slot> GiveSlot();
   void Complete(vmm::MachineConfig& config) const;
+  void Step(std::string_view name) const;
 
   HostResources& host_;
   const std::string id_;

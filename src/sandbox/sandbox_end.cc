@@ -19,6 +19,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   if (store::IsEnded(state())) return record();
   SetClosing(true);
+  Phases phases = BeginPhases("stop");
   if (const SandboxState now = state();
       now == SandboxState::kRunning || now == SandboxState::kPaused) {
     Status intent = RecordIntent({SandboxState::kStopping, reason, "stop", "intent"}, true);
@@ -26,9 +27,9 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
       SetClosing(false);
       return Fail(std::move(intent.error()));
     }
+    phases.Mark("record");
   }
 
-  Phases phases = BeginPhases("stop");
   std::shared_ptr<agent::Client> client;
   std::shared_ptr<ExitSignal> exit;
   {
@@ -100,6 +101,7 @@ void Sandbox::FinishEnd() {
 Status Sandbox::Destroy() {
   if (IsRemoved()) return {};
   SetClosing(true);
+  Phases phases = BeginPhases("remove");
   const SandboxState before = state();
   if (before != SandboxState::kStopping && (!store::IsEnded(before) || HoldsMachine())) {
     Status intent =
@@ -108,8 +110,8 @@ Status Sandbox::Destroy() {
       SetClosing(before != SandboxState::kRunning);
       return intent;
     }
+    phases.Mark("record");
   }
-  Phases phases = BeginPhases("remove");
   Status gone = TearDown(Leave::kNothing);
   phases.Mark("release");
   if (gone) gone = RemoveRecord();
