@@ -75,13 +75,15 @@ void Sandbox::AdoptOrEnd() {
 
 Status Sandbox::Adopt() {
   ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
-  RETURN_IF_ERROR(share_.Adopt(record().machine, BaseImage(), config));
+  // What the machine stands on may be gone because the machine is: after the host's restart, say.
+  const Status host = share_.Adopt(record().machine, BaseImage(), config);
   auto machine = services_.engine.Adopt(config, record().machine);
   if (!machine && machine.error().code == Code::kNotFound) {
     return Fail(Error{Code::kNotFound, "the machine ended while the server was away",
                       machine.error().ToString()});
   }
   if (!machine) return Fail(machine.error().WithContext("the machine could not be adopted"));
+  if (!host) return Fail(host.error().WithContext("what the machine stands on has gone"));
   auto agent = std::make_shared<agent::Client>((*machine)->channel(), record().agent_token);
   TakeMachine(std::move(*machine), std::move(agent));
   RETURN_IF_ERROR(CorrectDisk());
