@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "os/digest.h"
+#include "os/elf_file.h"
 #include "os/files.h"
 #include "template/apt.h"
 #include "template/bzimage.h"
@@ -177,6 +178,9 @@ Result<std::string> EnsureKernel(const os::Paths& paths, const Workspace& worksp
   // To one without a module that guests need by now nothing can be put.
   std::erase_if(bundles,
                 [](const Bundle& bundle) { return bundle.manifest.wanted != WantedModules(); });
+  std::erase_if(bundles, [&](const Bundle& bundle) {
+    return !os::IsElfFile(paths.Kernel(bundle.hash) + "/vmlinux");
+  });
   AvailablePackage wanted;  // empty: any
   if (newest || bundles.empty()) {
     ASSIGN_OR_RETURN(wanted, ResolveMetaPackage(workspace, kMetaPackage));

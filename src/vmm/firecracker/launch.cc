@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/revert.h"
+#include "os/elf_file.h"
 #include "vmm/exit_text.h"
 #include "vmm/firecracker/api_client.h"
 #include "vmm/firecracker/runtime_files.h"
@@ -152,6 +153,11 @@ Result<FirecrackerParts> LaunchFirecracker(const MachineConfig& config,
                                            const FirecrackerFacts& facts, Deadline deadline) {
   Steps steps;
   RETURN_IF_ERROR(Validate(FirecrackerConfig(config)));
+  if (!os::IsElfFile(config.kernel)) {
+    return Fail(Code::kFailedPrecondition,
+                "the template's kernel is damaged, it is no ELF file: build the template again "
+                "with 'wrenn template build'");
+  }
   const FirecrackerFiles files(config.runtime_directory);
   Revert revert;
   revert.Add([&] { files.Remove(); });
