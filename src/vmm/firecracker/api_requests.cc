@@ -51,7 +51,8 @@ Result<FirecrackerVersion> ParseFirecrackerVersion(std::string_view text) {
 Status CheckFirecrackerVersion(const FirecrackerVersion& version) {
   if (version.major == kOldestFirecracker.major && version >= kOldestFirecracker) return {};
   return Fail(Code::kFailedPrecondition,
-              "Firecracker {} cannot be used: install a release from {}.{} on, below {}.0",
+              "Firecracker {} cannot be used: install a release from {}.{} on, below {}.0, or name "
+              "one with --firecracker",
               version.ToString(), kOldestFirecracker.major, kOldestFirecracker.minor,
               kOldestFirecracker.major + 1);
 }

@@ -29,7 +29,8 @@ TEST(FirecrackerVersionTest, ThoseWithOurApiCanBeUsed) {
   ASSERT_FALSE(old);
   EXPECT_EQ(old.error().code, Code::kFailedPrecondition);
   EXPECT_EQ(old.error().message,
-            "Firecracker 1.11.9 cannot be used: install a release from 1.12 on, below 2.0");
+            "Firecracker 1.11.9 cannot be used: install a release from 1.12 on, below 2.0, or "
+            "name one with --firecracker");
   EXPECT_FALSE(CheckFirecrackerVersion({2, 0, 0}));
 }
 

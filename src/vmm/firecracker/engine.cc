@@ -35,8 +35,10 @@ Result<FirecrackerVersion> AskVersion(const std::string& binary) {
   constexpr std::string_view kBefore = "Firecracker v";
   const size_t begin = output.find(kBefore);
   if (begin == std::string::npos) {
-    return Fail(Code::kFailedPrecondition, "'{}' does not say that it is Firecracker: '{}'", binary,
-                output.substr(0, output.find('\n')).substr(0, 100));
+    return Fail(Code::kFailedPrecondition,
+                "'{}' does not say that it is Firecracker, but '{}': name the right program with "
+                "--firecracker",
+                binary, output.substr(0, output.find('\n')).substr(0, 100));
   }
   return ParseFirecrackerVersion(output.substr(begin + kBefore.size()));
 }
