@@ -3,59 +3,12 @@
 import hashlib
 import json
 import os
-import subprocess
 
-from harness import ServerTest, wait_for
-
-
-def listing(*command):
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+from firecracker_host import FirecrackerTest, host_state, vmm_of
+from harness import wait_for
 
 
-def host_state():
-    """What the host has of devices, mounts, networks, rules and cgroups, as its own tools list it."""
-    cgroups = [path for path, _, _ in os.walk("/sys/fs/cgroup")]
-    return {
-        "dmsetup": sorted(line for line in listing("dmsetup", "ls") if line != "No devices found"),
-        "losetup": sorted(listing("losetup", "--noheadings", "--output", "BACK-FILE")),
-        "ip": sorted(line.split(":")[1].strip().split("@")[0] for line in listing("ip", "-o", "link")),
-        "nft": [line for line in listing("nft", "list", "ruleset") if "wrenn-" in line],
-        "mounts": sorted(line.split()[4] for line in listing("cat", "/proc/self/mountinfo")),
-        "cgroups": sorted(cgroups),
-    }
-
-
-class Firecracker(ServerTest):
-    settings = {"env": {"WRENN_ENGINE": "firecracker"}}
-
-    def vmms(self):
-        """Command line by pid."""
-        found = {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    words = file.read().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            if words[0] == "/firecracker":
-                found[int(pid)] = words[2]
-        return found
-
-    def settled(self):
-        """The state of a host without sandboxes: the pool of slots is full again, and its addresses rest."""
-        wait_for("the end of all VMMs", lambda: not self.vmms())
-        return wait_for("a quiet host", self.quiet, 60)
-
-    def quiet(self):
-        state = host_state()
-        slots = [name for name in state["ip"] if name.startswith("wrenn-")]
-        if len(slots) != 4:
-            return None
-        # Which numbers those in the pool have is no matter.
-        for key in ("ip", "nft", "mounts"):
-            state[key] = sorted(line if "wrenn-" not in line else "slot" for line in state[key])
-        return state
-
+class Firecracker(FirecrackerTest):
     def test_life(self):
         before = self.settled()
         first = self.sandbox(timeout_sec=0)
@@ -115,8 +68,7 @@ class Firecracker(ServerTest):
             self.assertIn(wanted, self.api.sh(sandbox, f"sha256sum /root/{sandbox}", user="root")["stdout"])
 
         # One whose VMM is killed says so.
-        pid = next(pid for pid, name in self.vmms().items() if name == second)
-        os.kill(pid, 9)
+        os.kill(vmm_of(second), 9)
         ended = wait_for("the record of its end", lambda: self.api.get(second)["status"] == "error"
                          and self.api.get(second))
         # Its status only its parent could tell, which was the server before.
@@ -125,8 +77,7 @@ class Firecracker(ServerTest):
         self.assertEqual(stopped["status"], "stopped")
         for sandbox in (first, second):
             self.api.delete(sandbox)
-        self.server.assert_nothing_left()
-        self.assertEqual(self.settled(), before)
+        self.assert_as_before(before)
 
     def test_full_disk(self):
         """Before the host's disk is full what writes to it is held, and goes on when there is room."""
