@@ -101,12 +101,12 @@ Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts
                              Start start) {
   RETURN_IF_ERROR(CheckBase(config));
   const RuntimeFiles files(config.runtime_directory);
+  std::vector<os::Process> helpers;  // outlives `revert`, which ends them
   Revert revert;
   revert.Add([&] { files.Remove(); });
   ASSIGN_OR_RETURN(VmmEnds ends, MakeRuntimeFiles(files));
   ASSIGN_OR_RETURN(const UniqueFd stderr_pipe, OpenOutputPipe(files.Stderr()));
 
-  std::vector<os::Process> helpers;
   UniqueFd network;
   if (config.user_network) {
     ASSIGN_OR_RETURN(net::UserNetwork started, net::StartUserNetwork(ends.stderr_pipe.get()));
