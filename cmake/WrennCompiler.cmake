@@ -30,6 +30,7 @@ if(NOT WRENN_SANITIZE)
   add_link_options(-Wl,-z,relro,-z,now)
 endif()
 if(WRENN_SANITIZE)
+  add_compile_definitions(WRENN_SANITIZED)  # for tests that measure memory
   add_compile_options(-fsanitize=${WRENN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${WRENN_SANITIZE})
 endif()
