@@ -170,8 +170,11 @@ TEST_F(LinksTest, NamespacesAreKeptByAMount) {
   ASSERT_EQ(::fstat(opened->fd(), &info), 0);
   EXPECT_EQ(info.st_ino, inode);
   EXPECT_FALSE(Exists("/sys/class/net/kept"));  // this thread is where it was
-  ASSERT_TRUE(opened->Run([] { return SetNetworkVariable("ipv4/ip_forward", "1"); }));
-  EXPECT_EQ(*ReadFile("/proc/sys/net/ipv4/ip_forward"), "0\n");
+  const auto outside = ReadFile("/proc/sys/net/ipv4/ip_forward");
+  ASSERT_TRUE(outside);
+  const char* other = *outside == "0\n" ? "1" : "0";
+  ASSERT_TRUE(opened->Run([&] { return SetNetworkVariable("ipv4/ip_forward", other); }));
+  EXPECT_EQ(*ReadFile("/proc/sys/net/ipv4/ip_forward"), *outside);
 
   ASSERT_TRUE(NetNamespace::Drop(path));
   ASSERT_TRUE(NetNamespace::Drop(path));
