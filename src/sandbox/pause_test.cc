@@ -283,6 +283,25 @@ TEST_F(PauseTest, OneWhoseMachineEndsMeanwhileIsNotPaused) {
   EXPECT_TRUE(Snapshots().empty());
 }
 
+// The end of the machine that was paused is told to the executor behind the resume that waits
+// there.
+TEST_F(PauseTest, OneThatIsResumedAtOnceIsNotEndedWithItsOldMachine) {
+  std::thread client;
+  config_.on_step = [&](const std::string& step, const store::SandboxRecord& record) {
+    if (step != "pause.commit") return;
+    client = std::thread([this, id = record.id] { EXPECT_TRUE(manager_->Resume(kTenant, id)); });
+    // Nobody is told when it has come so far as to wait.
+    std::this_thread::sleep_for(milliseconds(50));
+  };
+  StartManager();
+  const std::string id = Create();
+  ASSERT_TRUE(manager_->Pause(kTenant, id, "asked to"));
+  client.join();
+  // What else waits for the executor is over before this.
+  ASSERT_TRUE(manager_->Ping(kTenant, id, 60));
+  EXPECT_EQ(Stored(id).state, SandboxState::kRunning) << Stored(id).reason;
+}
+
 TEST_F(PauseTest, TheStoresFailureAtTheIntentChangesNothing) {
   const std::string id = Create();
   const auto full = [](SandboxState wanted) {

@@ -182,7 +182,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void HandleHold(const std::string& why);
 
   // sandbox_end.cc
-  void HandleExit(const vmm::MachineExit& exit);
+  // `of` is the signal of the machine that has ended, which may be one before the present one.
+  void HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::MachineExit& exit);
   void FinishEnd();
   Status TearDown(Leave leave);
   // What a paused one does without: its machine, its part of the host, and its files but for the

@@ -73,8 +73,11 @@ void Sandbox::EndIfIdle() {
   }
 }
 
-void Sandbox::HandleExit(const vmm::MachineExit& exit) {
-  if (IsRemoved()) return;
+void Sandbox::HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::MachineExit& exit) {
+  {
+    std::lock_guard lock(mutex_);
+    if (removed_ || exit_ != of) return;
+  }
   if (store::IsEnded(state()) && HoldsMachine()) return FinishEnd();
   // In other states the task that brought them about handles the end itself.
   if (state() != SandboxState::kRunning) return;

@@ -223,8 +223,8 @@ void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine,
                   weak = weak_from_this()](const vmm::MachineExit& exit) {
     signal->Set(exit);
     channel->Close();
-    executor->Post([weak, exit] {
-      if (const auto sandbox = weak.lock()) sandbox->HandleExit(exit);
+    executor->Post([weak, signal, exit] {
+      if (const auto sandbox = weak.lock()) sandbox->HandleExit(signal, exit);
     });
   });
   shared->OnHold([executor = executor_, weak = weak_from_this()](const std::string& why) {
