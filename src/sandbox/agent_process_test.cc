@@ -40,6 +40,7 @@ class ProcessMachine final : public vmm::Machine {
             {"port", port_}};
   }
   std::shared_ptr<agent::Channel> channel() override { return channel_; }
+  std::shared_ptr<agent::Channel> NewChannel() override { return channel_; }
   void OnExit(std::function<void(const vmm::MachineExit&)> callback) override {
     std::unique_lock lock(mutex_);
     callback_ = std::move(callback);

@@ -261,6 +261,9 @@ class FakeMachine final : public vmm::Machine {
 
   json::object Record() const override { return {{"engine", "fake"}, {"vm", id_}}; }
   std::shared_ptr<agent::Channel> channel() override { return channel_; }
+  std::shared_ptr<agent::Channel> NewChannel() override {
+    return channel_ = std::make_shared<FakeChannel>(vm_);
+  }
   void OnExit(std::function<void(const vmm::MachineExit&)> callback) override {
     vm_->OnExit(std::move(callback));
   }
@@ -307,7 +310,7 @@ class FakeMachine final : public vmm::Machine {
 
   const std::string id_;
   const std::shared_ptr<FakeVm> vm_;
-  const std::shared_ptr<FakeChannel> channel_;
+  std::shared_ptr<FakeChannel> channel_;
 };
 
 // Thread-safe.

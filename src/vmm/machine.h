@@ -61,6 +61,9 @@ class Machine {
   virtual json::object Record() const = 0;
 
   virtual std::shared_ptr<agent::Channel> channel() = 0;
+  // Puts another channel in the place of the one so far, which has been closed: the guest finds
+  // that its host has begun anew, as after a restore.
+  virtual std::shared_ptr<agent::Channel> NewChannel() = 0;
 
   // Called once from a thread of the machine's when it has ended, whatever ended it; at once when
   // it has already. Replaces an earlier callback.

@@ -41,6 +41,8 @@ class FirecrackerMachine final : public Machine {
 
   json::object Record() const override { return record_; }
   std::shared_ptr<agent::Channel> channel() override { return channel_; }
+  // For machines that have been frozen; there are none.
+  std::shared_ptr<agent::Channel> NewChannel() override { return channel_; }
   void OnExit(std::function<void(const MachineExit&)> callback) override {
     exit_.OnExit(std::move(callback));
   }

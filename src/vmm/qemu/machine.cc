@@ -21,6 +21,11 @@ constexpr milliseconds kLookForRoom{500};
 // For a command to be taken by a VMM that does nothing else.
 constexpr milliseconds kPostLimit{1000};
 
+std::shared_ptr<agent::Channel> MakeChannel(const MachineConfig& config) {
+  const RuntimeFiles files(config.runtime_directory);
+  return agent::MakeMuxChannel(files.Agent(0), files.Agent(1));
+}
+
 }  // namespace
 
 json::object MakeRecord(const QemuParts& parts) {
@@ -60,15 +65,24 @@ Result<std::unique_ptr<QemuMachine>> QemuMachine::Start(QemuParts parts) {
 QemuMachine::QemuMachine(QemuParts parts, UniqueFd stop)
     : parts_(std::move(parts)),
       record_(MakeRecord(parts_)),
-      channel_(agent::MakeMuxChannel(RuntimeFiles(parts_.config.runtime_directory).Agent(0),
-                                     RuntimeFiles(parts_.config.runtime_directory).Agent(1))),
       stop_(std::move(stop)),
-      memory_kills_before_(os::OutOfMemoryKills()) {}
+      memory_kills_before_(os::OutOfMemoryKills()),
+      channel_(MakeChannel(parts_.config)) {}
 
 QemuMachine::~QemuMachine() {
   SignalEventFd(stop_.get());
   thread_.join();
   channel_->Close();
+}
+
+std::shared_ptr<agent::Channel> QemuMachine::channel() {
+  std::lock_guard lock(mutex_);
+  return channel_;
+}
+
+std::shared_ptr<agent::Channel> QemuMachine::NewChannel() {
+  std::lock_guard lock(mutex_);
+  return channel_ = MakeChannel(parts_.config);
 }
 
 void QemuMachine::Watch() {
@@ -196,7 +210,7 @@ void QemuMachine::Finish() {
   }
   parts_.vmm.console.ReadRest();
   parts_.vmm.messages.ReadRest();
-  channel_->Close();
+  channel()->Close();
   {
     std::lock_guard lock(mutex_);
     evidence_.status =

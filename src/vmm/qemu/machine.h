@@ -43,7 +43,8 @@ class QemuMachine final : public Machine {
   ~QemuMachine() override;
 
   json::object Record() const override { return record_; }
-  std::shared_ptr<agent::Channel> channel() override { return channel_; }
+  std::shared_ptr<agent::Channel> channel() override;
+  std::shared_ptr<agent::Channel> NewChannel() override;
   void OnExit(std::function<void(const MachineExit&)> callback) override {
     exit_.OnExit(std::move(callback));
   }
@@ -88,7 +89,6 @@ class QemuMachine final : public Machine {
 
   QemuParts parts_;  // but for the process the watching thread's alone, once it runs
   const json::object record_;
-  const std::shared_ptr<agent::Channel> channel_;
   const UniqueFd stop_;
   const uint64_t memory_kills_before_;
   ExitEvidence evidence_;
@@ -98,6 +98,7 @@ class QemuMachine final : public Machine {
   ExitNotice exit_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::shared_ptr<agent::Channel> channel_;
   std::string migration_;  // QEMU's word for how far the loading of the state is
   std::function<void(const std::string&)> on_hold_;
   std::atomic<bool> kill_requested_ = false;
