@@ -1,14 +1,27 @@
 #include "sandbox/admission.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "os/files.h"
 
 namespace wrenn::sandbox {
 namespace {
 
+// Of the memory that sandboxes may have, machines that stand ready take at most one part of so
+// many.
+constexpr int kSpareShare = 4;
+
+Amount Sum(const Amount& a, const Amount& b, int sign) {
+  return {a.sandboxes + sign * b.sandboxes, a.vcpus + sign * b.vcpus,
+          a.memory_mb + sign * b.memory_mb, a.disk_mb + sign * b.disk_mb,
+          a.spare_mb + sign * b.spare_mb};
+}
+
 // 0 as limit: none. `flag` is the server's that sets it.
 Status CheckOne(std::string_view what, std::string_view flag, int64_t used, int64_t wanted,
                 int64_t limit) {
-  if (limit <= 0 || used + wanted <= limit) return {};
+  if (wanted <= 0 || limit <= 0 || used + wanted <= limit) return {};
   return Fail(
       Code::kResourceExhausted,
       "this host has no room for it: {} of {} {} are taken and {} more are wanted; remove or "
@@ -23,26 +36,56 @@ void Reservation::Release() {
 }
 
 Result<Reservation> Admission::Reserve(const Amount& amount) {
-  RETURN_IF_ERROR(CheckFreeDisk());
+  Reservation reservation;
+  RETURN_IF_ERROR(Change(reservation, amount));
+  return reservation;
+}
+
+Status Admission::Change(Reservation& reservation, const Amount& amount) {
+  const Amount more = Sum(amount, reservation.amount(), -1);
+  if (std::max({int64_t{more.sandboxes}, int64_t{more.vcpus}, more.memory_mb, more.disk_mb}) > 0) {
+    RETURN_IF_ERROR(CheckFreeDisk());
+  }
   std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(CheckOne("sandboxes", "--max-sandboxes", used_.sandboxes, amount.sandboxes,
+  RETURN_IF_ERROR(CheckLimits(used_, more));
+  used_ = Sum(used_, more, 1);
+  reservation.from_ = this;
+  reservation.amount_ = amount;
+  return {};
+}
+
+Status Admission::CheckLimits(const Amount& used, const Amount& more) const {
+  RETURN_IF_ERROR(CheckOne("sandboxes", "--max-sandboxes", used.sandboxes, more.sandboxes,
                            limits_.max_sandboxes));
   RETURN_IF_ERROR(
-      CheckOne("virtual CPUs", "--max-vcpus", used_.vcpus, amount.vcpus, limits_.max_vcpus));
-  RETURN_IF_ERROR(CheckOne("MiB of memory", "--max-memory-mb", used_.memory_mb, amount.memory_mb,
+      CheckOne("virtual CPUs", "--max-vcpus", used.vcpus, more.vcpus, limits_.max_vcpus));
+  RETURN_IF_ERROR(CheckOne("MiB of memory", "--max-memory-mb", used.memory_mb, more.memory_mb,
                            limits_.max_memory_mb));
-  RETURN_IF_ERROR(
-      CheckOne("MiB of disk", "--max-disk-mb", used_.disk_mb, amount.disk_mb, limits_.max_disk_mb));
-  used_.sandboxes += amount.sandboxes;
-  used_.vcpus += amount.vcpus;
-  used_.memory_mb += amount.memory_mb;
-  used_.disk_mb += amount.disk_mb;
-  return Reservation(this, amount);
+  RETURN_IF_ERROR(CheckOne("MiB of memory for machines that stand ready", "--max-memory-mb",
+                           used.spare_mb, more.spare_mb, limits_.max_memory_mb / kSpareShare));
+  return CheckOne("MiB of disk", "--max-disk-mb", used.disk_mb, more.disk_mb, limits_.max_disk_mb);
 }
 
 Reservation Admission::Take(const Amount& amount) {
   Add(amount, 1);
   return Reservation(this, amount);
+}
+
+bool Admission::FitsWithoutSpare(const Reservation& reservation, const Amount& amount) const {
+  if (!CheckFreeDisk()) return false;
+  std::lock_guard lock(mutex_);
+  Amount others = Sum(used_, reservation.amount(), -1);
+  others.memory_mb -= others.spare_mb;
+  // Nothing tells how much of the disk they have: the pool's machines have one each.
+  others.disk_mb = 0;
+  return CheckLimits(others, amount).has_value();
+}
+
+int64_t Admission::FreeSpareMb(const Reservation& own) const {
+  const int64_t most = limits_.max_memory_mb / kSpareShare;
+  if (most <= 0) return std::numeric_limits<int64_t>::max() / 2;
+  std::lock_guard lock(mutex_);
+  return most - used_.spare_mb + own.amount().spare_mb;
 }
 
 Amount Admission::used() const {
@@ -63,10 +106,7 @@ Status Admission::CheckFreeDisk() const {
 
 void Admission::Add(const Amount& amount, int sign) {
   std::lock_guard lock(mutex_);
-  used_.sandboxes += sign * amount.sandboxes;
-  used_.vcpus += sign * amount.vcpus;
-  used_.memory_mb += sign * amount.memory_mb;
-  used_.disk_mb += sign * amount.disk_mb;
+  used_ = Sum(used_, amount, sign);
 }
 
 }  // namespace wrenn::sandbox

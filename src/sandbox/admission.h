@@ -16,6 +16,8 @@ struct Amount {
   int vcpus = 0;
   int64_t memory_mb = 0;
   int64_t disk_mb = 0;
+  // Of memory_mb, what machines have that stand ready: it is given back when a sandbox wants it.
+  int64_t spare_mb = 0;
 };
 
 class Admission;
@@ -38,6 +40,7 @@ class Reservation {
  private:
   friend class Admission;
   Reservation(Admission* from, const Amount& amount) : from_(from), amount_(amount) {}
+  Amount amount() const { return from_ ? amount_ : Amount(); }
   Admission* from_ = nullptr;
   Amount amount_;
 };
@@ -50,14 +53,25 @@ class Admission {
 
   // kResourceExhausted, naming the limit and what is in use, when it does not fit.
   Result<Reservation> Reserve(const Amount& amount);
+  // Makes of a reservation, which may be empty, one of this amount: as Reserve() of what it grows
+  // by. On failure it stays as it was.
+  Status Change(Reservation& reservation, const Amount& amount);
   // For what runs already: counted whatever the limits say.
   Reservation Take(const Amount& amount);
+
+  // Whether Change() would do it if all that is spare were given back.
+  bool FitsWithoutSpare(const Reservation& reservation, const Amount& amount) const;
+  // How much memory may be spare, a quarter of what sandboxes may have, beside what is already but
+  // for that of `own`.
+  int64_t FreeSpareMb(const Reservation& own = {}) const;
 
   Amount used() const;
 
  private:
   friend class Reservation;
   Status CheckFreeDisk() const;
+  // Whether so much more fits beside what is used.
+  Status CheckLimits(const Amount& used, const Amount& more) const;
   void Add(const Amount& amount, int sign);
 
   const Limits limits_;

@@ -114,6 +114,40 @@ TEST(AdmissionTest, ReservesUpToTheLimitAndTakesBack) {
   EXPECT_EQ(admission.used().vcpus, 8);
 }
 
+TEST(AdmissionTest, SpareMemoryIsAQuarterAndDoesNotCountAgainstItsOwner) {
+  Limits limits;
+  limits.max_sandboxes = 2;
+  limits.max_memory_mb = 1000;
+  Admission admission(limits, "/");
+  EXPECT_EQ(admission.FreeSpareMb(), 250);
+  auto first = admission.Reserve({1, 1, 200, 10});
+  ASSERT_TRUE(first);
+  const Amount standing{.memory_mb = 200, .spare_mb = 200};
+  ASSERT_TRUE(admission.Change(*first, standing));
+  EXPECT_EQ(admission.used().sandboxes, 0);
+  EXPECT_EQ(admission.used().disk_mb, 0);
+  EXPECT_EQ(admission.FreeSpareMb(), 50);
+  EXPECT_EQ(admission.FreeSpareMb(*first), 250);
+  EXPECT_EQ(admission.Reserve(standing).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(admission.used().memory_mb, 200);
+  // All the other memory is taken, and more is wanted.
+  const auto others = admission.Reserve({1, 1, 800, 0});
+  ASSERT_TRUE(others);
+  Reservation none;
+  EXPECT_FALSE(admission.Change(none, {1, 1, 200, 0}));
+  EXPECT_TRUE(admission.FitsWithoutSpare(none, {1, 1, 200, 0}));
+  EXPECT_FALSE(admission.FitsWithoutSpare(none, {1, 1, 201, 0}));
+  EXPECT_FALSE(admission.FitsWithoutSpare(none, {2, 1, 200, 0}));
+  // Its own is there for it; a change that fails changes nothing.
+  EXPECT_FALSE(admission.Change(*first, {2, 1, 200, 10}));
+  EXPECT_EQ(admission.used().spare_mb, 200);
+  ASSERT_TRUE(admission.Change(*first, {1, 1, 200, 10}));
+  EXPECT_EQ(admission.used().spare_mb, 0);
+  EXPECT_EQ(admission.used().memory_mb, 1000);
+  first->Release();
+  EXPECT_EQ(admission.used().memory_mb, 800);
+}
+
 TEST(AdmissionTest, KeepsSomeDiskFree) {
   Limits limits;
   limits.min_free_disk_mb = int64_t{1} << 40;
