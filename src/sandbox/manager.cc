@@ -6,6 +6,7 @@
 #include "os/files.h"
 #include "sandbox/directory.h"
 #include "sandbox/disk_use.h"
+#include "sandbox/gauges.h"
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
@@ -34,10 +35,6 @@ PoolShape ShapeOf(const store::SandboxRecord& record, const Source& source) {
 bool IsPausing(store::SandboxState state) {
   return state == store::SandboxState::kPausing || state == store::SandboxState::kPaused ||
          state == store::SandboxState::kResuming;
-}
-
-std::string Gauge(const char* name, const char* help, int64_t value) {
-  return fmt::format("# HELP {0} {1}\n# TYPE {0} gauge\n{0} {2}\n", name, help, value);
 }
 
 int ParallelStarts(const Limits& limits) {
@@ -232,19 +229,7 @@ class ManagerImpl final : public Manager {
   const vmm::EngineInfo& engine() const override { return services_.engine.info(); }
 
   std::string MetricsText() const override {
-    const Amount used = admission_.used();
-    std::string text = Gauge("wrenn_sandboxes", "Sandboxes that hold a machine.", used.sandboxes) +
-                       Gauge("wrenn_memory_mb", "Memory that is promised.", used.memory_mb) +
-                       Gauge("wrenn_vcpus", "Virtual CPUs that are promised.", used.vcpus) +
-                       Gauge("wrenn_disk_mb", "Disk that is promised.", used.disk_mb);
-    text +=
-        "# HELP wrenn_warm_machines Machines that stand ready.\n"
-        "# TYPE wrenn_warm_machines gauge\n";
-    for (const WarmPool::Size& size : pool_.sizes()) {
-      text += fmt::format("wrenn_warm_machines{{template=\"{}\"}} {}\n", size.template_name,
-                          size.ready);
-    }
-    return text + metrics_.Render();
+    return RenderGauges(admission_.used(), pool_.sizes()) + metrics_.Render();
   }
 
   int Shutdown(AtShutdown sandboxes, Deadline deadline) override {
