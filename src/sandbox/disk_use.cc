@@ -25,7 +25,9 @@ std::optional<uint64_t> DiskUsedBytes(const os::Paths& paths, const store::Sandb
     struct stat info;
     if (!name.starts_with("disk-") || ::lstat((folder + "/" + name).c_str(), &info) < 0) continue;
     bytes = bytes.value_or(0);
-    if (info.st_nlink == 1) *bytes += static_cast<uint64_t>(info.st_blocks) * kBlock;
+    // One that stands by has its own links to what its snapshot has.
+    const bool twice = frozen && os::Exists(paths.Sandbox(record.id) + "/" + name);
+    if (info.st_nlink == (twice ? 2 : 1)) *bytes += static_cast<uint64_t>(info.st_blocks) * kBlock;
   }
   return bytes;
 }

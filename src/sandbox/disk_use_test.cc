@@ -57,6 +57,17 @@ TEST_F(DiskUseTest, APausedOneIsInItsSnapshot) {
   EXPECT_LE(Used(), kFile + kMore);
 }
 
+TEST_F(DiskUseTest, OneThatStandsByHasEachLayerTwice) {
+  Write(paths_.Snapshot(record_.snapshot), "disk-a.qcow2");
+  Write(paths_.Sandbox(record_.id), "disk-b.qcow2");
+  const std::string layer = paths_.Snapshot(record_.snapshot) + "/disk-a.qcow2";
+  ASSERT_TRUE(os::LinkFile(layer, paths_.Sandbox(record_.id) + "/disk-a.qcow2"));
+  record_.state = SandboxState::kPaused;
+  EXPECT_GE(Used(), kFile);
+  ASSERT_TRUE(os::LinkFile(layer, folder_->path() + "/shared"));
+  EXPECT_EQ(Used(), 0u);
+}
+
 TEST_F(DiskUseTest, OneThatHasEndedHasNone) {
   Write(paths_.Sandbox(record_.id), "disk-a.qcow2");
   record_.state = SandboxState::kStopped;

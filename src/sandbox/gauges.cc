@@ -11,7 +11,8 @@ std::string Gauge(const char* name, const char* help, int64_t value) {
 
 }  // namespace
 
-std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& pool) {
+std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& pool,
+                         int standbys) {
   std::string text = Gauge("wrenn_sandboxes", "Sandboxes that hold a machine.", used.sandboxes) +
                      Gauge("wrenn_memory_mb", "Memory that is promised.", used.memory_mb) +
                      Gauge("wrenn_vcpus", "Virtual CPUs that are promised.", used.vcpus) +
@@ -23,7 +24,8 @@ std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& 
     text +=
         fmt::format("wrenn_warm_machines{{template=\"{}\"}} {}\n", size.template_name, size.ready);
   }
-  return text;
+  return text +
+         Gauge("wrenn_standby_machines", "Machines of paused sandboxes that stand by.", standbys);
 }
 
 }  // namespace wrenn::sandbox

@@ -10,6 +10,6 @@
 namespace wrenn::sandbox {
 
 // In the text format of Prometheus, as Metrics::Render().
-std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& pool);
+std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& pool, int standbys);
 
 }  // namespace wrenn::sandbox

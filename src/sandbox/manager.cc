@@ -49,8 +49,10 @@ class ManagerImpl final : public Manager {
       : config_(std::move(config)),
         disk_backend_(std::move(disk_backend)),
         admission_(config_.limits, config_.paths.root),
+        standbys_(admission_),
         workers_(std::make_shared<WorkerPool>(ParallelStarts(config_.limits) + kSpareWorkers)),
-        services_{config_, store, catalogue, engine, admission_, workers_, metrics_, {}, {}, {}},
+        services_{config_,  store,    catalogue, engine, admission_, standbys_,
+                  workers_, metrics_, {},        {},     {},         {}},
         directory_(services_),
         pool_(services_),
         starts_(std::make_shared<Turns>(ParallelStarts(config_.limits))),
@@ -229,7 +231,7 @@ class ManagerImpl final : public Manager {
   const vmm::EngineInfo& engine() const override { return services_.engine.info(); }
 
   std::string MetricsText() const override {
-    return RenderGauges(admission_.used(), pool_.sizes()) + metrics_.Render();
+    return RenderGauges(admission_.used(), pool_.sizes(), standbys_.count()) + metrics_.Render();
   }
 
   int Shutdown(AtShutdown sandboxes, Deadline deadline) override {
@@ -237,9 +239,13 @@ class ManagerImpl final : public Manager {
     services_.closing = true;
     reaper_.Stop();
     pool_.Stop();
-    // Those that start have nobody who will use them.
+    standbys_.Stop();
     for (const auto& sandbox : directory_.Live()) {
-      if (sandbox->record().state == store::SandboxState::kStarting) sandbox->Interrupt();
+      const store::SandboxState state = sandbox->record().state;
+      // Those that start have nobody who will use them.
+      if (state == store::SandboxState::kStarting) sandbox->Interrupt();
+      if (state != store::SandboxState::kPaused) continue;
+      sandbox->executor().Post([sandbox] { sandbox->EndStandby("the server ends"); });
     }
     if (sandboxes != AtShutdown::kKeep) EndRunning(sandboxes, deadline);
     gate_.WaitEmpty(deadline);
@@ -257,6 +263,9 @@ class ManagerImpl final : public Manager {
   Services& Wire() {
     services_.wake_reaper = [this] { reaper_.Wake(); };
     services_.forget = [this](const std::string& id) { directory_.Forget(id); };
+    services_.reserve = [this](Reservation& reservation, const Amount& amount) {
+      return Reserve(reservation, amount);
+    };
     return services_;
   }
 
@@ -280,17 +289,22 @@ class ManagerImpl final : public Manager {
     RETURN_IF_ERROR(CheckSnapshots());
     const std::string kernel = config_.paths.Kernel(sandbox->record().kernel);
     RETURN_IF_ERROR(Settle(kernel + "/vmlinux", kernel + "/initramfs"));
-    ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(sandbox->record())));
-    auto held = std::make_shared<Reservation>(std::move(reservation));
-    return sandbox->executor().Call([sandbox, held] { return sandbox->Resume(std::move(*held)); });
+    return sandbox->executor().Call([sandbox] { return sandbox->Resume(); });
   }
 
-  // The pool's machines give way.
   Result<Reservation> Reserve(const Amount& amount) {
-    auto reservation = admission_.Reserve(amount);
-    if (reservation || reservation.error().code != Code::kResourceExhausted) return reservation;
-    if (!pool_.GiveBack(amount.memory_mb)) return reservation;
-    return admission_.Reserve(amount);
+    Reservation reservation;
+    RETURN_IF_ERROR(Reserve(reservation, amount));
+    return reservation;
+  }
+
+  // Machines that stand ready give way, those of paused sandboxes first.
+  Status Reserve(Reservation& reservation, const Amount& amount) {
+    Status done = admission_.Change(reservation, amount);
+    if (done || !admission_.FitsWithoutSpare(reservation, amount)) return done;
+    const int64_t given = standbys_.GiveBack(amount.memory_mb);
+    const bool more = given < amount.memory_mb && pool_.GiveBack(amount.memory_mb - given);
+    return given > 0 || more ? admission_.Change(reservation, amount) : done;
   }
 
   // The templates that always have machines ready, before anybody asks for one. One that has never
@@ -407,6 +421,7 @@ class ManagerImpl final : public Manager {
   const std::string disk_backend_;
   Gate gate_;
   Admission admission_;
+  Standbys standbys_;
   const std::shared_ptr<WorkerPool> workers_;
   Metrics metrics_;
   Services services_;

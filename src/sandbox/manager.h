@@ -108,9 +108,10 @@ class Manager {
   // for some time (ManagerConfig::ended_retention). Harmless when it has ended already.
   virtual Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
                                             const std::string& reason) = 0;
-  // Freezes it with its memory and gives back what it uses but disk space; brings it back. A
-  // failure leaves it as it was. kAborted when it does not run, or is not paused;
-  // kResourceExhausted when there is no room for it now.
+  // Freezes it with its memory and gives back what it uses but disk space, its memory after a while
+  // or when others want it (ManagerConfig::standby); brings it back. A failure leaves it as it was.
+  // kAborted when it does not run, or is not paused; kResourceExhausted when there is no room for
+  // it now.
   virtual Result<store::SandboxRecord> Pause(const std::string& tenant, const std::string& id,
                                              const std::string& reason) = 0;
   virtual Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) = 0;
@@ -211,6 +212,9 @@ struct ManagerConfig {
   // How long activity is kept in memory before it is stored.
   std::chrono::milliseconds activity_interval{5'000};
   WarmPoolConfig warm_pool;
+  // How long a paused sandbox's machine stands in memory, so that it goes on at once; 0: not at
+  // all.
+  std::chrono::milliseconds standby{60'000};
   // Whether memory and disk of a snapshot are compared with their digests whenever a machine is
   // restored from it. Machine state and memory map always are.
   bool verify_at_load = false;

@@ -69,6 +69,7 @@ class ManagerFixture : public ::testing::Test {
     config_.limits = Limits();
     config_.limits.max_parallel_starts = 4;
     config_.warm_pool.most = 0;
+    config_.standby = milliseconds(0);
     config_.stop_limit = milliseconds(5'000);
     config_.boot_limit = milliseconds(20'000);
     config_.observer = [this](const Happening& happening) {

@@ -19,6 +19,11 @@ void Metrics::CountCreate(std::string_view origin) {
   ++creates_[std::string(origin)];
 }
 
+void Metrics::CountResume(std::string_view way) {
+  std::lock_guard lock(mutex_);
+  ++resumes_[std::string(way)];
+}
+
 std::string Metrics::Render() const {
   std::lock_guard lock(mutex_);
   std::string text =
@@ -26,6 +31,12 @@ std::string Metrics::Render() const {
       "# TYPE wrenn_creates_total counter\n";
   for (const auto& [origin, count] : creates_) {
     text += fmt::format("wrenn_creates_total{{origin=\"{}\"}} {}\n", origin, count);
+  }
+  text +=
+      "# HELP wrenn_resumes_total Sandboxes resumed, by how.\n"
+      "# TYPE wrenn_resumes_total counter\n";
+  for (const auto& [way, count] : resumes_) {
+    text += fmt::format("wrenn_resumes_total{{way=\"{}\"}} {}\n", way, count);
   }
   text +=
       "# HELP wrenn_phase_seconds Time that the phases of transitions took.\n"

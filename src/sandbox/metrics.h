@@ -18,6 +18,8 @@ class Metrics {
   void Observe(std::string_view transition, std::string_view phase, double seconds);
   // A sandbox that was made: "boot", "template", "snapshot", "pool", "fork", or "failed".
   void CountCreate(std::string_view origin);
+  // One that was resumed: by its "standby", by a "restore", or "failed".
+  void CountResume(std::string_view way);
 
   // In the text format of Prometheus
   // (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4).
@@ -35,6 +37,7 @@ class Metrics {
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, Histogram> phases_;
   std::map<std::string, uint64_t> creates_;
+  std::map<std::string, uint64_t> resumes_;
 };
 
 }  // namespace wrenn::sandbox

@@ -26,7 +26,8 @@ Reaper::Reaper(Services& services, Directory& directory)
 Deadline Reaper::Work() {
   const Deadline room = room_.Look();
   const Deadline records = Deadline::Earlier(Flush(), Prune());
-  return Deadline::Earlier(room, Deadline::Earlier(ReapIdle(), records));
+  const Deadline standbys = Deadline::Earlier(room, EndStandbys());
+  return Deadline::Earlier(standbys, Deadline::Earlier(ReapIdle(), records));
 }
 
 Deadline Reaper::ReapIdle() {
@@ -39,6 +40,20 @@ Deadline Reaper::ReapIdle() {
     }
     // Asked again while it is on its way is harmless: it checks for itself.
     sandbox->executor().Post([sandbox] { sandbox->EndIfIdle(); });
+    next = Deadline::Earlier(next, Deadline::After(kRetry));
+  }
+  return next;
+}
+
+Deadline Reaper::EndStandbys() {
+  Deadline next = Deadline::Never();
+  for (const auto& sandbox : directory_.Live()) {
+    const Deadline over = sandbox->StandbyDeadline();
+    if (!over.HasPassed()) {
+      next = Deadline::Earlier(next, over);
+      continue;
+    }
+    sandbox->executor().Post([sandbox] { sandbox->EndStandbyInTime(); });
     next = Deadline::Earlier(next, Deadline::After(kRetry));
   }
   return next;

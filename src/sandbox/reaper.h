@@ -1,6 +1,6 @@
-// Reaper: ends idle sandboxes, stores activity, prunes what ended long ago, looks for room on the
-// disk. All by deadlines on one thread, which only looks and posts: the work itself runs on the
-// sandboxes' executors.
+// Reaper: ends idle sandboxes and standbys whose time is over, stores activity, prunes what ended
+// long ago, looks for room on the disk. All by deadlines on one thread, which only looks and posts:
+// the work itself runs on the sandboxes' executors.
 #pragma once
 
 #include <map>
@@ -29,6 +29,7 @@ class Reaper {
 
   Deadline Work();
   Deadline ReapIdle();
+  Deadline EndStandbys();
   Deadline Flush();
   Deadline Prune();
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "base/revert.h"
 #include "memory/capture.h"
 #include "sandbox/activity.h"
 #include "sandbox/executor.h"
@@ -48,6 +49,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Result<store::SandboxRecord> Touch();
   // It is idle when this has passed; look again then.
   Deadline IdleDeadline() const;
+  // When its machine has stood by for long enough.
+  Deadline StandbyDeadline() const;
   bool HasUnsavedActivity() const { return activity_.HasUnsaved(); }
   // What is to be stored of its activity.
   std::optional<store::Time> TakeUnsavedActivity() { return activity_.TakeUnsaved(); }
@@ -68,11 +71,16 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   // Brings it up. On failure nothing is left of it, neither record nor files.
   Result<store::SandboxRecord> Start(Source source, Reservation reservation);
-  // Freezes it into a snapshot and gives back all that it uses but disk space. On failure it runs
-  // on. kAborted when it does not run.
+  // Freezes it into a snapshot and gives back all that it uses but disk space; its machine may
+  // stand by for a while. On failure it runs on. kAborted when it does not run.
   Result<store::SandboxRecord> Pause(const std::string& reason);
-  // Brings it back. On failure it is paused as it was. kAborted when it is not paused.
-  Result<store::SandboxRecord> Resume(Reservation reservation);
+  // Brings it back. On failure it is paused as it was. kAborted when it is not paused;
+  // kResourceExhausted when there is no room for it.
+  Result<store::SandboxRecord> Resume();
+  // Ends its machine if that stands by; the sandbox is as paused as before.
+  void EndStandby(const std::string& why);
+  // The same if StandbyDeadline() has passed.
+  void EndStandbyInTime();
   // Makes a snapshot of it at `place`, running or paused, and leaves it as it is: what runs is held
   // up for milliseconds.
   Result<snapshot::Manifest> TakeSnapshot(const std::string& id, const std::string& place,
@@ -114,12 +122,14 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_start.cc
   Status BringUp(const Source& source, Phases& phases);
   Status TryAgain(const Source& source, const Status& failed, Phases& phases);
+  Status ClearFailedStart(const Error& why, Phases& phases);
   Status Boot(const Source& source, Deadline deadline, Phases& phases);
   Status Restore(const Source& source, Deadline deadline, Phases& phases);
   Status WaitForAgent(Deadline deadline, Phases& phases);
   Status PrepareAgent(Deadline deadline, Phases& phases);
   // `agent` has the token that the agent in it asks for, until Init() sets another.
-  void TakeMachine(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<agent::Client> agent);
+  void TakeMachine(const std::shared_ptr<vmm::Machine>& machine,
+                   std::shared_ptr<agent::Client> agent);
   void NoteOrigin(const Source& source);
   void NoteDisk(const disk::Layers& layers, LayerDigests more = {});
   std::shared_ptr<vmm::Machine> Machine() const;
@@ -145,10 +155,15 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   struct Subject;
   snapshot::Manifest Describe(const std::string& snapshot_id) const;
   Result<Subject> BeginFreeze(snapshot::Manifest& manifest) const;
-  Status Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
+  Status Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, bool& standby,
+                Phases& phases);
   Status FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
   Result<memory::Copy> SwitchOver(const Subject& subject, const snapshot::Draft& draft,
                                   Phases& phases);
+  Result<disk::Layer> PrepareLayer(const Subject& subject, Revert& undo) const;
+  Status SwitchTo(const Subject& subject, const disk::Layer& layer);
+  Status MakeReadyToStandBy(const Subject& subject, const memory::Image& image,
+                            const snapshot::Draft& draft);
   Result<memory::Image> WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
                                     const std::string& directory, Phases& phases) const;
   Status AddDigests(const snapshot::Draft& draft, snapshot::Manifest& manifest);
@@ -159,11 +174,22 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_pause.cc
   Result<store::SandboxRecord> PauseNow(const std::string& reason);
   Error UndoPause(const Error& why, Phases& phases);
+  Status ReleasePaused();
+  Status BringBack(const Source& source, bool& standby, Phases& phases);
   Result<snapshot::Manifest> CopySnapshot(const std::string& id, const std::string& place,
                                           snapshot::Durability durability);
+
+  // sandbox_standby.cc
+  bool MayStandBy() const;
+  bool StandBy();
+  Status TakeBack();
+  void LeaveBe();
+  Status GoOnFromStandby(const Source& source, Phases& phases);
+
   // sandbox_tidy.cc
   void TidyLater();
   void Tidy();
+  Status KeepTidyMemory(const std::string& place);
   Status AddMissingDigests();
   Result<snapshot::Manifest> MakeTidy(const std::string& from, const std::string& id,
                                       Phases& phases) const;
@@ -224,6 +250,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::shared_ptr<vmm::Machine> machine_;
   std::shared_ptr<agent::Client> client_;
   std::shared_ptr<ExitSignal> exit_;
+  Deadline standby_until_ = Deadline::Never();  // while it is paused and has a machine
   bool orphan_ = false;   // there may be a machine of an earlier server's that no object stands for
   bool closing_ = false;  // no more leases
   bool interrupted_ = false;  // see Interrupt()

@@ -19,6 +19,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   if (store::IsEnded(state())) return record();
   SetClosing(true);
+  const bool frozen = state() == SandboxState::kPaused;
   Phases phases = BeginPhases("stop");
   if (const SandboxState now = state();
       now == SandboxState::kRunning || now == SandboxState::kPaused) {
@@ -34,7 +35,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
   std::shared_ptr<ExitSignal> exit;
   {
     std::lock_guard lock(mutex_);
-    if (!interrupted_ && machine_ && WhyHeldLocked().empty()) client = client_;
+    if (!interrupted_ && !frozen && machine_ && WhyHeldLocked().empty()) client = client_;
     exit = exit_;
   }
   if (client && exit && !exit->Get()) {
@@ -79,6 +80,7 @@ void Sandbox::HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::Machi
     if (removed_ || exit_ != of) return;
   }
   if (store::IsEnded(state()) && HoldsMachine()) return FinishEnd();
+  if (state() == SandboxState::kPaused) return EndStandby("its machine has ended: " + exit.reason);
   // In other states the task that brought them about handles the end itself.
   if (state() != SandboxState::kRunning) return;
   SetClosing(true);
@@ -142,6 +144,8 @@ Status Sandbox::EndMachine() {
     orphan = orphan_;
   }
   json::object known = record().machine;
+  // Given back when it has ended.
+  const std::optional<Reservation> spare = services_.standbys.Take(id_);
   share_.BeginEnd();
   if (client) client->channel().Close();
   if (machine) {

@@ -64,8 +64,10 @@ Result<Sandbox::Subject> Sandbox::BeginFreeze(snapshot::Manifest& manifest) cons
   return Subject{machine, std::move(memory), std::move(layers)};
 }
 
-// Leaves the machine frozen, whatever happens.
-Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases) {
+// Leaves the machine frozen, whatever happens. With `standby` it is also made ready to stand by; if
+// that cannot be, `standby` becomes false.
+Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, bool& standby,
+                       Phases& phases) {
   ASSIGN_OR_RETURN(const Subject subject, BeginFreeze(manifest));
   RETURN_IF_ERROR(subject.machine->Freeze(VmmDeadline()));
   phases.Mark("freeze");
@@ -75,7 +77,14 @@ Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifes
   const auto read = [&](uint64_t offset, std::span<char> out) {
     return subject.memory.Read(offset, out);
   };
-  RETURN_IF_ERROR(WriteMemory(ranges, read, draft.path(), phases).map([](const auto&) {}));
+  ASSIGN_OR_RETURN(const memory::Image image, WriteMemory(ranges, read, draft.path(), phases));
+  standby = standby && WhyHeld().empty();
+  if (standby) {
+    const Status ready = MakeReadyToStandBy(subject, image, draft);
+    if (!ready) phases.Note("standby_error", json::value(CleanTail(ready.error().ToString())));
+    standby = ready.has_value();
+    phases.Mark("switch");
+  }
   return disk::LinkLayers(subject.layers, files_.folder(), draft.path());
 }
 
@@ -105,18 +114,43 @@ Status Sandbox::FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& 
   return files_.KeepMemory(image, draft.path());
 }
 
+// An empty layer that the machine can switch to; `undo` gives it up again.
+Result<disk::Layer> Sandbox::PrepareLayer(const Subject& subject, Revert& undo) const {
+  ASSIGN_OR_RETURN(disk::Layer next, disk::AddLayer(files_.folder(), subject.layers.front(), 0));
+  const std::string path = files_.folder() + "/" + next.name;
+  undo.Add([path] { (void)os::RemoveTree(path); });
+  RETURN_IF_ERROR(subject.machine->PrepareDisk(path, VmmDeadline()));
+  undo.Add([machine = subject.machine, path] { (void)machine->DropDisk(path, VmmDeadline()); });
+  return next;
+}
+
+Status Sandbox::SwitchTo(const Subject& subject, const disk::Layer& layer) {
+  RETURN_IF_ERROR(subject.machine->SwitchDisk(files_.folder() + "/" + layer.name, VmmDeadline()));
+  disk::Layers now = subject.layers;
+  now.insert(now.begin(), layer);
+  NoteDisk(now);
+  return {};
+}
+
+// From now on it has its own copy of what the snapshot has, as one that runs on behind a snapshot:
+// the snapshot's files are never written by it. While it is frozen that may take its time.
+Status Sandbox::MakeReadyToStandBy(const Subject& subject, const memory::Image& image,
+                                   const snapshot::Draft& draft) {
+  RETURN_IF_ERROR(files_.KeepMemory(image, draft.path()));
+  Revert undo;
+  ASSIGN_OR_RETURN(const disk::Layer next, PrepareLayer(subject, undo));
+  RETURN_IF_ERROR(SwitchTo(subject, next));
+  undo.Disarm();
+  return {};
+}
+
 // Takes state and memory, and has the machine write to a new layer of its disk from that instant
 // on.
 Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot::Draft& draft,
                                          Phases& phases) {
   vmm::Machine& machine = *subject.machine;
-  ASSIGN_OR_RETURN(const disk::Layer next,
-                   disk::AddLayer(files_.folder(), subject.layers.front(), 0));
-  const std::string path = files_.folder() + "/" + next.name;
   Revert revert;
-  revert.Add([path] { (void)os::RemoveTree(path); });
-  RETURN_IF_ERROR(machine.PrepareDisk(path, VmmDeadline()));
-  revert.Add([&machine, path] { (void)machine.DropDisk(path, VmmDeadline()); });
+  ASSIGN_OR_RETURN(const disk::Layer next, PrepareLayer(subject, revert));
   memory::CopyRoom room = MakeRoom(subject.memory);
   phases.Mark("prepare");
 
@@ -129,11 +163,8 @@ Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot:
   ASSIGN_OR_RETURN(memory::Copy copy,
                    memory::Copy::Take(subject.memory, std::move(ranges), std::move(room)));
   phases.Mark("copy");
-  RETURN_IF_ERROR(machine.SwitchDisk(path, VmmDeadline()));
+  RETURN_IF_ERROR(SwitchTo(subject, next));
   revert.Disarm();
-  disk::Layers now = subject.layers;
-  now.insert(now.begin(), next);
-  NoteDisk(now);
   thaw.Disarm();
   RETURN_IF_ERROR(GoOn());
   phases.Mark("switch");

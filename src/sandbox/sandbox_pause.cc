@@ -46,10 +46,11 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   Agent()->CloseIdle();
   phases.Mark("sync");
 
+  bool standby = MayStandBy();
   const auto freeze = [&]() -> Status {
     ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
     snapshot::Manifest manifest = Describe(snapshot_id);
-    RETURN_IF_ERROR(Freeze(draft, manifest, phases));
+    RETURN_IF_ERROR(Freeze(draft, manifest, standby, phases));
     RETURN_IF_ERROR(snapshot::AddLayerDigests(draft.path(), manifest, {}, kQuickDigest));
     phases.Mark("digests");
     return draft.Commit(manifest, snapshot::Durability::kDurable);
@@ -58,23 +59,27 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   phases.Mark("commit");
 
   // From here on it is paused whatever happens: a restarted server finishes this.
-  if (Status ended = EndMachine(); !ended) {
-    services_.Tell(Severity::kError, id_, "its machine could not be ended after the pause",
-                   {{"error", CleanTail(ended.error().ToString())}});
-    return Fail(std::move(ended.error()));
+  standby = standby && StandBy();
+  if (standby) {
+    phases.Mark("standby");
+  } else {
+    if (Status ended = EndMachine(); !ended) {
+      services_.Tell(Severity::kError, id_, "its machine could not be ended after the pause",
+                     {{"error", CleanTail(ended.error().ToString())}});
+      return Fail(std::move(ended.error()));
+    }
+    phases.Mark("vmm");
+    if (Status released = ReleasePaused(); !released) {
+      services_.Tell(Severity::kError, id_, "what it needed to run could not be removed",
+                     {{"error", CleanTail(released.error().ToString())}});
+    }
+    phases.Mark("release");
   }
-  phases.Mark("vmm");
-  reservation_.Release();
-  if (Status cleared = files_.RemoveAllButLogs(); !cleared) {
-    services_.Tell(Severity::kError, id_, "what it needed to run could not be removed",
-                   {{"error", CleanTail(cleared.error().ToString())}});
-  }
-  NoteDisk({});
-  phases.Mark("release");
   const json::object times = phases.Finish();
   (void)RecordFact({SandboxState::kPaused, reason, "pause", "done", times});
   SetClosing(false);
   services_.Tell(Severity::kInfo, id_, "paused", times);
+  if (standby) services_.wake_reaper();
   TidyLater();
   return record();
 }
@@ -101,10 +106,18 @@ Error Sandbox::UndoPause(const Error& why, Phases& phases) {
   activity_.Touch();
   services_.wake_reaper();
   services_.Tell(Severity::kWarning, id_, error.message, times);
+  TidyLater();  // its disk may have a layer more now
   return error;
 }
 
-Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
+// What it needs no more when its machine has ended.
+Status Sandbox::ReleasePaused() {
+  reservation_.Release();
+  NoteDisk({});
+  return files_.RemoveAllButLogs();
+}
+
+Result<store::SandboxRecord> Sandbox::Resume() {
   const store::SandboxRecord before = record();
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   if (before.state != SandboxState::kPaused) {
@@ -117,11 +130,16 @@ Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
   auto manifest = snapshot::Open(source.snapshot);
   if (!manifest) return Fail(manifest.error().WithContext("it cannot be resumed"));
   source.manifest = std::move(*manifest);
-  RETURN_IF_ERROR(RecordIntent({SandboxState::kResuming, "", "resume", "intent"}, false));
-  reservation_ = std::move(reservation);
+  RETURN_IF_ERROR(TakeBack());
+  if (Status intent = RecordIntent({SandboxState::kResuming, "", "resume", "intent"}, false);
+      !intent) {
+    LeaveBe();
+    return Fail(std::move(intent.error()));
+  }
   phases.Mark("record");
 
-  Status up = BringUp(source, phases);
+  bool standby = HoldsMachine();
+  Status up = BringBack(source, standby, phases);
   json::object times = phases.Finish();
   if (up) {
     store::SandboxRecord next = record();
@@ -135,6 +153,7 @@ Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
       record_ = next;
     }
   }
+  services_.metrics.CountResume(!up ? "failed" : standby ? "standby" : "restore");
   if (!up) {
     const Error error = ExplainFailure(up.error()).WithContext("it could not be resumed");
     const Status torn = TearDownMachine();
@@ -149,7 +168,23 @@ Result<store::SandboxRecord> Sandbox::Resume(Reservation reservation) {
   services_.Tell(Severity::kInfo, id_, "resumed", std::move(times));
   // Nothing names it any more; what cannot be removed now is at the next start.
   (void)snapshot::Remove(source.snapshot);
+  if (standby) TidyLater();  // each pause of it leaves a layer in its disk
   return record();
+}
+
+// From its standby where it has one (`standby`), else from its snapshot. `standby` becomes false
+// where it was of no use.
+Status Sandbox::BringBack(const Source& source, bool& standby, Phases& phases) {
+  phases.Note("way", json::value(standby ? "standby" : "restore"));
+  if (!standby) return BringUp(source, phases);
+  Status up = GoOnFromStandby(source, phases);
+  if (up || IsInterrupted()) return up;
+  standby = false;
+  phases.Note("way", json::value("restore"));
+  // It may have run for an instant. What it wrote is in its own memory and in its own layer of the
+  // disk, which go with it: the snapshot is the sandbox.
+  RETURN_IF_ERROR(ClearFailedStart(up.error(), phases));
+  return BringUp(source, phases);
 }
 
 Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const std::string& place,

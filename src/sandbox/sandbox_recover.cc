@@ -128,8 +128,16 @@ void Sandbox::RecoverPause() {
   RecordRecovered(torn, SandboxState::kPaused, found.reason, "pause");
 }
 
-// It holds no machine; but what does not come back must not be promised.
+// A machine of it that is left stood by for the server that has ended. Its snapshot is what counts,
+// and what does not come back must not be promised.
 void Sandbox::RecoverPaused() {
+  const store::SandboxRecord found = record();
+  if (!found.machine.empty()) {
+    const Status torn = TearDownMachine();
+    NoteDisk({});
+    RecordRecovered(torn, SandboxState::kPaused, found.reason, "standby");
+    if (HoldsMachine()) return;
+  }
   {
     std::lock_guard lock(mutex_);
     orphan_ = false;

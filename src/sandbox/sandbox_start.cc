@@ -83,14 +83,20 @@ Result<store::SandboxRecord> Sandbox::Start(Source source, Reservation reservati
 
 // From the next best source, since this one failed.
 Status Sandbox::TryAgain(const Source& source, const Status& failed, Phases& phases) {
-  const std::string error = CleanTail(failed.error().ToString());
+  RETURN_IF_ERROR(ClearFailedStart(failed.error(), phases));
+  NoteOrigin(source);
+  return BringUp(source, phases);
+}
+
+// So that it can be started in another way.
+Status Sandbox::ClearFailedStart(const Error& why, Phases& phases) {
+  const std::string error = CleanTail(why.ToString());
   services_.Tell(Severity::kWarning, id_, "it is started in another way", {{"error", error}});
   phases.Note("first_error", json::value(error));
   RETURN_IF_ERROR(EndMachine());
   RETURN_IF_ERROR(files_.RemoveAllButLogs());
   phases.Mark("undo");
-  NoteOrigin(source);
-  return BringUp(source, phases);
+  return {};
 }
 
 void Sandbox::NoteOrigin(const Source& source) {
@@ -201,33 +207,32 @@ Status Sandbox::PrepareAgent(Deadline deadline, Phases& phases) {
 
 // Also for a machine that has ended already: then the exit is handled as soon as the executor is
 // free.
-void Sandbox::TakeMachine(std::unique_ptr<vmm::Machine> machine,
+void Sandbox::TakeMachine(const std::shared_ptr<vmm::Machine>& machine,
                           std::shared_ptr<agent::Client> agent) {
-  std::shared_ptr<vmm::Machine> shared = std::move(machine);
-  auto channel = shared->channel();
+  auto channel = machine->channel();
   auto signal = std::make_shared<ExitSignal>();
   {
     // An engine may find out what the host can do with its first machine.
     const vmm::EngineInfo& info = services_.engine.info();
     std::lock_guard lock(mutex_);
     record_.engine = info.name + "/" + info.acceleration;
-    record_.machine = shared->Record();
+    record_.machine = machine->Record();
     share_.Note(record_.machine);
-    machine_ = shared;
+    machine_ = machine;
     client_ = std::move(agent);
     exit_ = signal;
     orphan_ = false;
   }
   // The callback runs on the machine's own thread, so it must never hold the last reference to it.
-  shared->OnExit([signal, channel, executor = executor_,
-                  weak = weak_from_this()](const vmm::MachineExit& exit) {
+  machine->OnExit([signal, channel, executor = executor_,
+                   weak = weak_from_this()](const vmm::MachineExit& exit) {
     signal->Set(exit);
     channel->Close();
     executor->Post([weak, signal, exit] {
       if (const auto sandbox = weak.lock()) sandbox->HandleExit(signal, exit);
     });
   });
-  shared->OnHold([executor = executor_, weak = weak_from_this()](const std::string& why) {
+  machine->OnHold([executor = executor_, weak = weak_from_this()](const std::string& why) {
     executor->Post([weak, why] {
       if (const auto sandbox = weak.lock()) sandbox->HandleHold(why);
     });

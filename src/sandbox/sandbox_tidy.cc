@@ -65,8 +65,16 @@ void Sandbox::Tidy() {
         RecordFact({before.state, before.reason, "tidy", "done", phases.Finish()});
     // As long as the store names the old one, that must stay.
     if (stored) (void)snapshot::Remove(from);
+    if (Status kept = KeepTidyMemory(paths.Snapshot(id)); !kept) warn(kept.error());
   }
   if (Status added = AddMissingDigests(); !added) warn(added.error());
+}
+
+// Of a machine that stands by, too, or its files would pile up.
+Status Sandbox::KeepTidyMemory(const std::string& place) {
+  if (!HoldsMachine()) return {};
+  ASSIGN_OR_RETURN(const memory::Image image, memory::Load(place));
+  return files_.KeepMemory(image, place);
 }
 
 // Reading a large layer takes seconds, so whatever else is to be done goes first.

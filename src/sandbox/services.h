@@ -9,6 +9,7 @@
 #include "sandbox/host_resources.h"
 #include "sandbox/manager.h"
 #include "sandbox/metrics.h"
+#include "sandbox/standbys.h"
 #include "sandbox/worker_pool.h"
 
 namespace wrenn::sandbox {
@@ -20,6 +21,7 @@ struct Services {
   template_::Catalogue& catalogue;
   vmm::Engine& engine;
   Admission& admission;
+  Standbys& standbys;
   std::shared_ptr<WorkerPool> workers;
   Metrics& metrics;
   // Set once, by Shutdown(): no sandbox starts any more.
@@ -28,6 +30,8 @@ struct Services {
   std::function<void()> wake_reaper;
   // A sandbox has ended and all of it is recorded, or it is removed. Called on its executor.
   std::function<void(const std::string& id)> forget;
+  // As Admission::Change(), with machines that stand ready giving way. From any thread.
+  std::function<Status(Reservation& reservation, const Amount& amount)> reserve;
   // Bytes that snapshots may still write which are being imported.
   std::atomic<uint64_t> promised_disk{0};
   // Set once, by Recover().

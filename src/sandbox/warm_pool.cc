@@ -25,8 +25,6 @@ constexpr seconds kKillLimit{10};
 // What the first round makes in the guest the next ones find there, as the sandbox will: so they
 // run other code.
 constexpr int kRounds = 3;
-// Of the memory that sandboxes may have, the pool takes at most one part of so many.
-constexpr int kShare = 4;
 
 }  // namespace
 
@@ -203,21 +201,12 @@ void WarmPool::Run() {
   }
 }
 
-bool WarmPool::HasItsShare(const PoolShape& shape) const {
-  const int64_t limit = services_.config.limits.max_memory_mb / kShare;
-  if (limit <= 0) return false;
-  std::lock_guard lock(mutex_);
-  int64_t held = shape.memory_mb;
-  for (const auto& [place, shelf] : shelves_) {
-    held += shelf.shape.memory_mb * static_cast<int64_t>(shelf.ready.size());
-  }
-  return held > limit;
-}
-
 Result<std::unique_ptr<ReadyMachine>> WarmPool::Make(const PoolShape& shape) {
-  if (HasItsShare(shape)) return Fail(Code::kResourceExhausted, "the pool has its share of memory");
-  ASSIGN_OR_RETURN(Reservation reservation,
-                   services_.admission.Reserve({0, 0, shape.memory_mb, shape.disk_mb}));
+  // What sandboxes will be made of goes before what may be resumed.
+  (void)services_.standbys.GiveBack(shape.memory_mb - services_.admission.FreeSpareMb());
+  ASSIGN_OR_RETURN(
+      Reservation reservation,
+      services_.admission.Reserve({0, 0, shape.memory_mb, shape.disk_mb, shape.memory_mb}));
   const std::string id = NewId("sb");
   auto machine = std::make_unique<ReadyMachine>(
       id, SandboxFiles(services_.config.paths, id, nullptr), std::move(reservation));

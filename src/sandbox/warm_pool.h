@@ -82,7 +82,6 @@ class WarmPool {
   // What has a machine to give back.
   Shelf* FindLeastWanted();
   int Wanted(const Shelf& shelf) const;
-  bool HasItsShare(const PoolShape& shape) const;
   void DropSurplus(std::unique_lock<std::mutex>& lock);
   Result<std::unique_ptr<ReadyMachine>> Make(const PoolShape& shape);
   Status WarmUp(ReadyMachine& machine, const PoolShape& shape);
