@@ -18,6 +18,7 @@ struct ServerConfig {
   std::string address = "127.0.0.1";  // an IPv4 or IPv6 literal
   uint16_t port = 8080;               // 0: a free one
   sandbox::WarmPoolConfig warm_pool;
+  int64_t standby_seconds = 60;
   bool verify_at_load = false;
   sandbox::Limits limits = sandbox::DefaultLimits();
   std::string disk_backend = "auto";

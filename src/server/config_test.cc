@@ -120,6 +120,17 @@ TEST(Config, ListenTakesAPortAlone) {
   EXPECT_FALSE(ApplyToml("listen = \"127.0.0.1:65536\"", "x", config));
 }
 
+TEST(Config, StandbyIsANumberOfSecondsOrOff) {
+  ServerConfig config;
+  EXPECT_EQ(config.standby_seconds, 60);
+  ASSERT_TRUE(ApplyToml("standby = 5", "x", config));
+  EXPECT_EQ(config.standby_seconds, 5);
+  const auto off = LoadConfig({{"standby", "off"}, {"root", "/tmp/wrenn-none"}});
+  ASSERT_TRUE(off) << off.error().ToString();
+  EXPECT_EQ(off->standby_seconds, 0);
+  EXPECT_FALSE(ApplyToml("standby = -1", "x", config));
+}
+
 TEST(Config, SettingsAreToldApart) {
   std::set<std::string_view> names;
   for (const Setting& setting : Settings()) {

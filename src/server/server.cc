@@ -79,6 +79,7 @@ Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config
   manager.disk_backend = config.disk_backend;
   manager.ended_retention = std::chrono::hours(config.ended_retention_hours);
   manager.warm_pool = config.warm_pool;
+  manager.standby = std::chrono::seconds(config.standby_seconds);
   manager.verify_at_load = config.verify_at_load;
   manager.observer = LogHappening;
   manager.on_step = FaultFromEnvironment();

@@ -145,6 +145,11 @@ Status SetWarmPool(ServerConfig& config, const std::string& value) {
   return {};
 }
 
+Status SetStandby(ServerConfig& config, const std::string& value) {
+  ASSIGN_OR_RETURN(config.standby_seconds, ParseNumber(value == "off" ? "0" : value, 0, 24 * 3600));
+  return {};
+}
+
 using sandbox::Limits;
 
 // The order counts: root before runtime.
@@ -164,6 +169,10 @@ constexpr Setting kSettings[] = {
     {"warm_pool", "WRENN_WARM_POOL", "--warm-pool", "auto|off|NAME=N,...",
      "Machines kept ready: by demand, none, or so many of these templates always (auto)", false,
      SetWarmPool},
+    {"standby", "WRENN_STANDBY", "--standby", "SECONDS",
+     "How long a paused sandbox's machine stays in memory too, to go on at once; 0: not at all "
+     "(60)",
+     true, SetStandby},
     {"verify_at_load", "WRENN_VERIFY_AT_LOAD", "--verify-at-load", "on|off",
      "Whether memory and disk of a snapshot are compared with their checksums before each use "
      "(off)",
