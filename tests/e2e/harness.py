@@ -165,9 +165,9 @@ class Server:
             return probe.getsockname()[1]
 
     def environment(self):
-        # The tests write little: small hosts take them all the same. Machines that wait in the pool would
-        # be counted as leaks; its own tests turn it on.
-        return {**os.environ, "WRENN_MAX_DISK_MB": "0", "WRENN_WARM_POOL": "off",
+        # The tests write little: small hosts take them all the same. Machines that wait in the pool, or
+        # stand by, would be counted as leaks; their own tests turn them on.
+        return {**os.environ, "WRENN_MAX_DISK_MB": "0", "WRENN_WARM_POOL": "off", "WRENN_STANDBY": "off",
                 "WRENN_ROOT": self.root, "WRENN_RUNTIME": self.runtime,
                 "WRENN_API_URL": f"http://127.0.0.1:{self.port}", **self.settings.get("env", {})}
 

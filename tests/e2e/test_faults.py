@@ -15,7 +15,9 @@ from harness import ServerTest, unique, wait_for
 SEED = "seed"  # a snapshot of a sandbox in which ramcheck runs
 
 
-class Faults(ServerTest):
+class FaultTest(ServerTest):
+    standby = "off"
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -33,7 +35,7 @@ class Faults(ServerTest):
 
     def restart(self, fault=""):
         self.server.stop()
-        self.server.settings["env"] = {"WRENN_FAULT": fault} if fault else {}
+        self.server.settings["env"] = {"WRENN_STANDBY": self.standby, "WRENN_FAULT": fault}
         self.server.start()
 
     def steps(self, transition):
@@ -113,27 +115,12 @@ class Faults(ServerTest):
         for sandbox in self.api.list():
             self.settle(sandbox["id"])
 
-    def test_create(self):
-        sandbox = self.seeded()
-        self.api.delete(sandbox)
-        def body(victim, step):
-            self.attempt("POST", "/v1/sandboxes", {"template": SEED, "timeout_sec": 0})
-            self.revive()
-            for record in self.api.list():
-                # Its caller was told nothing; it may have come up, or tells what happened.
-                if self.outcome(record["id"]) != "running":
-                    self.assertEqual(self.record(record["id"])["status"], "error")
-                    self.assertTrue(self.record(record["id"])["reason"])
-
-        self.each_fault("create", self.steps("create"), body)
-
-    def test_pause(self):
+    def pauses(self):
         sandbox = self.seeded()
         self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
         steps = self.steps("pause")
         self.api.delete(sandbox)
         def body(victim, step):
-            self.server.settings["env"] = {}
             sandbox = self.seeded()
             changes = ramcheck.check(self.api, sandbox)
             answer = self.attempt("POST", f"/v1/sandboxes/{sandbox}/pause")
@@ -145,7 +132,7 @@ class Faults(ServerTest):
                 self.assertIn(status, ("running", "paused"))
             elif status == "error":
                 # Whoever kills a machine before its snapshot is there ends the sandbox, and no other.
-                self.assertNotIn(step, ("commit", "vmm", "release"))
+                self.assertNotIn(step, ("commit", "standby", "vmm", "release"))
                 self.assertIn("signal 9", self.record(sandbox)["reason"])
                 return
             self.is_whole(sandbox)
@@ -153,7 +140,7 @@ class Faults(ServerTest):
 
         self.each_fault("pause", steps, body)
 
-    def test_resume(self):
+    def resumes(self):
         sandbox = self.seeded()
         self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
         self.api.call("POST", f"/v1/sandboxes/{sandbox}/resume", expect=200)
@@ -175,6 +162,28 @@ class Faults(ServerTest):
                 self.is_whole(sandbox)
 
         self.each_fault("resume", steps, body)
+
+
+class Faults(FaultTest):
+    def test_create(self):
+        sandbox = self.seeded()
+        self.api.delete(sandbox)
+        def body(victim, step):
+            self.attempt("POST", "/v1/sandboxes", {"template": SEED, "timeout_sec": 0})
+            self.revive()
+            for record in self.api.list():
+                # Its caller was told nothing; it may have come up, or tells what happened.
+                if self.outcome(record["id"]) != "running":
+                    self.assertEqual(self.record(record["id"])["status"], "error")
+                    self.assertTrue(self.record(record["id"])["reason"])
+
+        self.each_fault("create", self.steps("create"), body)
+
+    def test_pause(self):
+        self.pauses()
+
+    def test_resume(self):
+        self.resumes()
 
     def test_snapshot(self):
         sandbox = self.seeded()
@@ -264,3 +273,45 @@ class Faults(ServerTest):
         with contextlib.closing(sqlite3.connect(f"{self.server.root}/wrenn.db")) as store:
             (disk,) = store.execute("SELECT disk FROM sandboxes WHERE id = ?", (sandbox,)).fetchone()
         return set(json.loads(disk)["layers"])
+
+
+class StandbyFaults(FaultTest):
+    """The same where a paused sandbox's machine stands by."""
+
+    standby = "60"
+
+    def test_pause(self):
+        self.restart()
+        self.pauses()
+
+    def test_resume(self):
+        self.restart()
+        self.resumes()
+
+    def test_its_end(self):
+        self.standby = "1"
+        def paused():
+            sandbox = self.seeded()
+            self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
+            return sandbox
+        self.restart()
+        sandbox = paused()
+        steps = wait_for("its end", lambda: self.ended_steps(), 20)
+        self.api.delete(sandbox)
+        def body(victim, step):
+            sandbox = paused()
+            if victim == "server":
+                self.server.process.wait(20)
+            else:
+                wait_for("the machine's end", lambda: not self.server.machines(), 20)
+            self.revive()
+            self.assertEqual(self.server.machines(), {})
+            self.assertEqual(self.record(sandbox)["status"], "paused")
+            self.is_whole(sandbox)
+
+        self.each_fault("standby", steps, body)
+
+    def ended_steps(self):
+        with contextlib.suppress(AssertionError):
+            steps = self.steps("standby")
+            return steps if "release" in steps else None
