@@ -9,6 +9,13 @@
 namespace wrenn::net {
 namespace {
 
+// What users send comes back to them; not at any length, and in whole characters of UTF-8.
+std::string Beginning(const std::string& text) {
+  size_t shown = std::min<size_t>(text.size(), 64);
+  while (shown > 0 && shown < text.size() && (text[shown] & 0xc0) == 0x80) --shown;
+  return text.substr(0, shown);
+}
+
 AddressRange Network(const IpAddress& address, int prefix) {
   return {address.First(prefix), address.Last(prefix)};
 }
@@ -33,11 +40,9 @@ bool IsSpecial(const AddressRange& range) {
 
 Result<AddressRange> ParseNetwork(const std::string& text) {
   const auto wrong = [&] {
-    // What users send comes back to them; not at any length.
-    constexpr size_t kShown = 64;
     return Fail(Code::kInvalidArgument,
                 "'{}' is neither an IP address nor a network like 1.2.3.0/24 or 2600:1f00::/24",
-                text.substr(0, kShown));
+                Beginning(text));
   };
   const size_t slash = text.find('/');
   const auto address = IpAddress::Parse(text.substr(0, slash));

@@ -37,10 +37,12 @@ TEST(AddressListTest, SaysWhatIsWrong) {
     EXPECT_EQ(parsed.error().code, Code::kInvalidArgument);
     EXPECT_THAT(parsed.error().message, HasSubstr("is neither an IP address nor a network"));
   }
+  EXPECT_FALSE(ParseNetwork(std::string("1.2.3.4\0.5", 10)));
   EXPECT_EQ(ParseNetwork("1.2.3.4/24").error().message,
             "'1.2.3.4/24' has bits behind its prefix: write 1.2.3.0/24 for the network, or 1.2.3.4 "
             "for the address");
   EXPECT_LT(ParseNetwork(std::string(100000, '1')).error().message.size(), 300U);
+  EXPECT_THAT(ParseNetwork(std::string(63, '1') + "\xc3\xbc").error().message, HasSubstr("11' is"));
   EXPECT_THAT(
       ParseNetworks(std::vector<std::string>(kMaxListEntries + 1, "1.1.1.1")).error().message,
       HasSubstr("too long"));

@@ -24,7 +24,9 @@ IpAddress IpAddress::V6(const std::array<uint8_t, 16>& bytes) {
 Result<IpAddress> IpAddress::Parse(const std::string& text) {
   IpAddress address;
   address.v6_ = text.find(':') != std::string::npos;
-  if (::inet_pton(address.family(), text.c_str(), address.bytes_.data()) != 1) {
+  // What lies behind a zero byte inet_pton() does not see.
+  if (text.find('\0') != std::string::npos ||
+      ::inet_pton(address.family(), text.c_str(), address.bytes_.data()) != 1) {
     return Fail(Code::kInvalidArgument, "'{}' is not an IP address", text);
   }
   return address;
