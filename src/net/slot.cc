@@ -180,12 +180,24 @@ Status Slot::Check() {
               whole.error().message);
 }
 
-Status Slot::SetPolicy(const NetworkPolicy& policy) {
-  os::NftTransaction rules = net::SetPolicy(policy, connections_ != policy.connections);
-  RETURN_IF_ERROR(control_.rules.Commit(rules));
-  connections_ = policy.connections;
+Status Slot::SetRates(const NetworkPolicy& policy) {
   RETURN_IF_ERROR(SetRate(control_.links, kTapName, policy.download));
   return SetRate(control_.links, kUplinkName, policy.upload);
+}
+
+Status Slot::SetPolicy(const NetworkPolicy& policy) {
+  // The rules come last: they are refused or taken as a whole.
+  Revert revert;
+  revert.Add([this] {
+    if (policy_) (void)SetRates(*policy_);
+  });
+  RETURN_IF_ERROR(SetRates(policy));
+  const bool new_limit = !policy_ || policy_->connections != policy.connections;
+  os::NftTransaction rules = net::SetPolicy(policy, new_limit);
+  RETURN_IF_ERROR(control_.rules.Commit(rules));
+  revert.Disarm();
+  policy_ = policy;
+  return {};
 }
 
 Status Slot::SetTapOwner(uid_t user) const {

@@ -35,8 +35,8 @@ class Slot {
 
   // kFailedPrecondition when its mount, its TAP device or its way out has gone since.
   Status Check();
-  // Puts a policy in place of the one before: all rules at once, then the rates. When the rules are
-  // refused, those before stay. Connections are counted anew when their limit changes.
+  // Puts a policy in place of the one before. When a part of it is refused, the one before stays.
+  // Connections are counted anew when their limit changes.
   Status SetPolicy(const NetworkPolicy& policy);
   // Lets a process of this user open the TAP device without privileges.
   Status SetTapOwner(uid_t user) const;
@@ -59,12 +59,13 @@ class Slot {
         path_(std::move(path)),
         namespace_(std::move(net_namespace)),
         control_(std::move(control)) {}
+  Status SetRates(const NetworkPolicy& policy);
 
   SlotPlan plan_;
   std::string path_;
   os::NetNamespace namespace_;
   Control control_;
-  std::optional<uint32_t> connections_;  // the limit, where we have set it
+  std::optional<NetworkPolicy> policy_;  // where we have set it
 };
 
 }  // namespace wrenn::net

@@ -5,7 +5,22 @@
 namespace wrenn::net {
 namespace {
 
-class SlotPolicyTest : public SlotTest {};
+using testing::HasSubstr;
+using testing::Not;
+
+class SlotPolicyTest : public SlotTest {
+ protected:
+  // What a command prints in the slot's namespace.
+  std::string InSlot(const std::vector<std::string>& command) {
+    std::string text;
+    EXPECT_TRUE(slot_->net_namespace().Run([&] {
+      text = os::Output(command);
+      return Status();
+    }));
+    return text;
+  }
+  std::string Queues() { return InSlot({"tc", "qdisc"}); }
+};
 
 TEST_F(SlotPolicyTest, NothingGoesThroughBeforeAPolicyIsSet) {
   ExpectDenied(kServer, *server_);
@@ -90,8 +105,26 @@ TEST_F(SlotPolicyTest, ARefusedPolicyChangesNothing) {
   const auto two = *IpAddress::Parse("1.255.255.255");
   broken.deny = {{one, two}, {one, two}, {*IpAddress::Parse("1.1.0.0"), two}};
   broken.internet = true;  // so that the overlapping ranges are given to the kernel
+  broken.upload = broken.download = 1'000'000;
   EXPECT_FALSE(slot_->SetPolicy(broken));
   EXPECT_EQ(guest_->Try(kServer), Outcome::kConnected);
+  EXPECT_THAT(Queues(), Not(HasSubstr("tbf")));
+
+  Set({.internet = true, .upload = 2'000'000});
+  EXPECT_FALSE(slot_->SetPolicy(broken));
+  EXPECT_THAT(Queues(), testing::AllOf(HasSubstr("rate 2Mbit"), Not(HasSubstr("rate 1Mbit"))));
+}
+
+TEST_F(SlotPolicyTest, ARateThatIsRefusedChangesNothing) {
+  if (!os::FindProgram("nft")) GTEST_SKIP() << "needs the program nft (Debian package nftables)";
+  Set(Lists(true, {}, {kOtherServer}));
+  ASSERT_EQ(InSlot({"ip", "link", "del", kUplinkName}), "");
+  NetworkPolicy other = Lists(true, {}, {kServer});
+  other.upload = other.download = 1'000'000;
+  EXPECT_FALSE(slot_->SetPolicy(other));
+  EXPECT_THAT(Queues(), Not(HasSubstr("tbf")));
+  EXPECT_THAT(InSlot({"nft", "list", "set", "inet", "wrenn", "deny4"}),
+              testing::AllOf(HasSubstr(kOtherServer), Not(HasSubstr(kServer))));
 }
 
 TEST_F(SlotPolicyTest, ConnectionsAreLimited) {
