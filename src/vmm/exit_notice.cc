@@ -39,4 +39,13 @@ bool ExitNotice::Wait(Deadline deadline) const {
   return true;
 }
 
+Status ExitNotice::Kill(const std::function<Status()>& signal, std::string_view id,
+                        Deadline deadline) {
+  if (Get()) return {};
+  kill_requested_ = true;
+  RETURN_IF_ERROR(signal());
+  if (Wait(deadline)) return {};
+  return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", id);
+}
+
 }  // namespace wrenn::vmm

@@ -97,7 +97,7 @@ void FirecrackerMachine::Finish() {
     std::lock_guard lock(mutex_);
     evidence.status = parts_.process.Wait(Deadline::After({})).value_or(os::ExitStatus());
     evidence.killed =
-        kill_requested_ && (!evidence.status.known || evidence.status.signal == SIGKILL);
+        exit_.kill_requested() && (!evidence.status.known || evidence.status.signal == SIGKILL);
   }
   FirecrackerFiles(parts_.config.runtime_directory).Remove();
   evidence.console_tail = parts_.outputs.console.tail();
@@ -107,14 +107,11 @@ void FirecrackerMachine::Finish() {
 }
 
 Status FirecrackerMachine::Kill(Deadline deadline) {
-  {
+  const auto signal = [this] {
     std::lock_guard lock(mutex_);
-    if (exit_.Get()) return {};
-    kill_requested_ = true;
-    RETURN_IF_ERROR(parts_.process.Signal(SIGKILL));
-  }
-  if (exit_.Wait(deadline)) return {};
-  return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", parts_.config.id);
+    return parts_.process.Signal(SIGKILL);
+  };
+  return exit_.Kill(signal, parts_.config.id, deadline);
 }
 
 uint64_t FirecrackerMachine::HostMemoryBytes() const {

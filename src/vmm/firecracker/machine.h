@@ -83,7 +83,6 @@ class FirecrackerMachine final : public Machine {
   const uint64_t memory_kills_before_;
   ExitNotice exit_;
   mutable std::mutex mutex_;  // guards the process
-  bool kill_requested_ = false;
   std::thread thread_;
 };
 

@@ -223,7 +223,7 @@ void QemuMachine::Finish() {
   }
   RuntimeFiles(parts_.config.runtime_directory).Remove();
   evidence_.killed =
-      kill_requested_ && (!evidence_.status.known || evidence_.status.signal == SIGKILL);
+      exit_.kill_requested() && (!evidence_.status.known || evidence_.status.signal == SIGKILL);
   evidence_.console_tail = parts_.vmm.console.tail();
   evidence_.stderr_tail = parts_.vmm.messages.tail();
   evidence_.memory_exhausted = os::OutOfMemoryKills() > memory_kills_before_;
@@ -265,14 +265,11 @@ Status QemuMachine::Thaw(Deadline deadline) {
 }
 
 Status QemuMachine::Kill(Deadline deadline) {
-  {
+  const auto signal = [this] {
     std::lock_guard lock(mutex_);
-    if (exit_.Get()) return {};
-    kill_requested_ = true;
-    RETURN_IF_ERROR(parts_.process.Signal(SIGKILL));
-  }
-  if (exit_.Wait(deadline)) return {};
-  return Fail(Code::kDeadlineExceeded, "the VMM of '{}' has not ended in time", parts_.config.id);
+    return parts_.process.Signal(SIGKILL);
+  };
+  return exit_.Kill(signal, parts_.config.id, deadline);
 }
 
 uint64_t QemuMachine::HostMemoryBytes() const {

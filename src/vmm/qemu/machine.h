@@ -101,7 +101,6 @@ class QemuMachine final : public Machine {
   std::shared_ptr<agent::Channel> channel_;
   std::string migration_;  // QEMU's word for how far the loading of the state is
   std::function<void(const std::string&)> on_hold_;
-  std::atomic<bool> kill_requested_ = false;
   std::atomic<bool> held_ = false;  // a write of the guest's waits for room on the host's disk
   bool frozen_ = false;             // by Freeze()
   std::thread thread_;
