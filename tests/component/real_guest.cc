@@ -95,22 +95,6 @@ void RealGuestTest::WaitForAgent() {
   ASSERT_TRUE(reply) << reply.error().ToString();
 }
 
-std::string RunShell(agent::Client& client, const std::string& script) {
-  wire::StartRequest request;
-  request.process.cmd = "/bin/sh";
-  request.process.args = {"-c", script};
-  request.stdin_open = false;
-  auto started = client.Start(request, {"root"}, std::chrono::milliseconds(0), Patience());
-  if (!started) return started.error().ToString();
-  std::string output;
-  for (;;) {
-    auto event = started->stream.Next(Patience());
-    if (!event) return output + event.error().ToString();
-    if (!*event) return output;
-    if (const auto* bytes = std::get_if<wire::ProcessOutput>(&**event)) output += bytes->data;
-  }
-}
-
 vmm::MachineExit RealGuestTest::WaitForExit() {
   struct Shared {
     std::mutex mutex;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/client.h"
+#include "agent/test_shell.h"
 #include "os/files.h"
 #include "template/catalogue.h"
 #include "vmm/machine.h"
@@ -22,7 +23,9 @@ inline Deadline Patience() { return Deadline::After(std::chrono::minutes(3)); }
 const Result<template_::Resolved>& MinimalTemplate();
 
 // What a shell command in a guest, run by root, writes to stdout.
-std::string RunShell(agent::Client& client, const std::string& script);
+inline std::string RunShell(agent::Client& client, const std::string& script) {
+  return agent::RunShell(client, script, Patience());
+}
 
 // What runs on this host with the machine's name among its arguments.
 int ProcessesOf(const std::string& id);

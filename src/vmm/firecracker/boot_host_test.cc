@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "agent/client.h"
+#include "agent/test_shell.h"
 #include "base/id.h"
 #include "os/command.h"
 #include "os/files.h"
@@ -198,21 +199,8 @@ TEST_F(FirecrackerTest, AKernelThatIsNoneDoesNotStart) {
   EXPECT_CONTAINS(gone.error().message, "it has ended");
 }
 
-// What a shell command in the guest, run by root, writes.
 std::string Shell(agent::Client& client, const std::string& script) {
-  wire::StartRequest request;
-  request.process.cmd = "/bin/sh";
-  request.process.args = {"-c", script + " 2>&1"};
-  request.stdin_open = false;
-  auto started = client.Start(request, {"root"}, std::chrono::milliseconds(0), Patience());
-  if (!started) return started.error().ToString();
-  std::string output;
-  for (;;) {
-    auto event = started->stream.Next(Patience());
-    if (!event) return output + event.error().ToString();
-    if (!*event) return output;
-    if (const auto* bytes = std::get_if<wire::ProcessOutput>(&**event)) output += bytes->data;
-  }
+  return agent::RunShell(client, script + " 2>&1", Patience());
 }
 
 // A file written and read back, over the other lane.
