@@ -1,124 +1,20 @@
-// Builds of the template `minimal` for real, in a root of their own. The kernel is a synthetic
-// bundle, so that nothing is fetched.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <thread>
 
-#include "base/io.h"
 #include "os/command.h"
-#include "os/files.h"
-#include "os/process.h"
-#include "template/catalogue.h"
+#include "template/build_fixture.h"
 #include "template/image.h"
-#include "template/initramfs.h"
-#include "template/kernel.h"
-#include "template/kernel_modules.h"
-#include "template/workspace.h"
 
 namespace wrenn::template_ {
 namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::SizeIs;
 
-class BuildTest : public testing::Test {
- protected:
-  void SetUp() override {
-    directory_ = os::TemporaryDirectory::Make();
-    ASSERT_TRUE(directory_);
-    UseRoot(directory_->path() + "/root");
-  }
-
-  // Makes the root, with a kernel bundle and a guest program.
-  void UseRoot(const std::string& root) {
-    paths_ = {.root = root, .runtime = root + "/run"};
-    const auto prepared = paths_.Prepare();
-    ASSERT_TRUE(prepared) << prepared.error().message;
-    auto opened = store::OpenSqlite(paths_.Database());
-    ASSERT_TRUE(opened) << opened.error().message;
-    store_ = std::move(*opened);
-    guest_ = root + "/wrenn-init";
-    ASSERT_TRUE(WriteFileAtomically(guest_, "the guest program"));
-    MakeKernel();
-  }
-
-  // Answers the bundle's hash.
-  std::string MakeKernel(const std::string& version = "1.0",
-                         const std::vector<std::string>& wanted = {std::begin(kGuestModules),
-                                                                   std::end(kGuestModules)}) {
-    const KernelManifest manifest{.package = "linux-image-1-test",
-                                  .version = version,
-                                  .guest = "of another guest program",
-                                  .modules = {"virtio.ko"},
-                                  .wanted = wanted};
-    const std::string folder = paths_.Kernel(manifest.Hash());
-    EXPECT_TRUE(os::MakeDirectory(folder));
-    EXPECT_TRUE(WriteFileAtomically(folder + "/vmlinux",
-                                    "\x7f"
-                                    "ELF kernel"));
-    EXPECT_TRUE(WriteInitramfs(folder + "/initramfs", guest_, {{"virtio.ko", "module"}}));
-    EXPECT_TRUE(WriteFileAtomically(folder + "/manifest.json", json::serialize(manifest.ToJson())));
-    return manifest.Hash();
-  }
-
-  Result<BuildResult> BuildMinimal(bool force = false, const Progress& progress = {}) {
-    BuildRequest request;
-    request.name = "minimal";
-    request.kind = "minimal";
-    request.force = force;
-    return Build(paths_, *store_, request, guest_, progress);
-  }
-
-  std::unique_ptr<Catalogue> TheCatalogue() { return MakeCatalogue(paths_, *store_); }
-  std::vector<std::string> Names(const std::string& folder) {
-    auto names = os::ListDirectory(folder);
-    return names ? *names : std::vector<std::string>{names.error().message};
-  }
-  // The workspaces below tmp/, with their locks.
-  std::vector<std::string> Leftovers() {
-    auto names = Names(paths_.Temporary());
-    std::erase_if(names, [](const std::string& name) { return !name.starts_with("build-"); });
-    return names;
-  }
-
-  store::SandboxRecord AddSandbox(const store::TemplateRecord& record) {
-    store::SandboxRecord sandbox;
-    sandbox.id = "sb-00000000000000000001";
-    sandbox.state = store::SandboxState::kRunning;
-    sandbox.image = record.image;
-    sandbox.kernel = record.kernel;
-    const store::EventRecord event{.sandbox_id = sandbox.id,
-                                   .kind = "create",
-                                   .phase = "intent",
-                                   .message = {},
-                                   .details = {}};
-    const auto added = store_->AddSandbox(sandbox, event);
-    EXPECT_TRUE(added) << added.error().message;
-    return sandbox;
-  }
-
-  // Runs `body` in a process of its own, which ends with its answer or by a signal.
-  int InChild(const std::function<int()>& body) {
-    const pid_t pid = ::fork();
-    if (pid == 0) ::_exit(body());
-    int status = 0;
-    EXPECT_EQ(::waitpid(pid, &status, 0), pid);
-    return status;
-  }
-
-  Result<os::TemporaryDirectory> directory_ = Fail(Code::kUnknown, "not made");
-  os::Paths paths_;
-  std::unique_ptr<store::Store> store_;
-  std::string guest_;
-};
+using BuildTest = BuildFixture;
 
 std::string Debugfs(const std::string& image, const std::string& command) {
   os::CommandOptions options;
@@ -183,20 +79,6 @@ TEST_F(BuildTest, AnEqualOneIsReusedUnlessForced) {
   EXPECT_TRUE(HasImage(paths_, other->record.image));
 }
 
-TEST_F(BuildTest, AVanishedImageIsBuiltAgain) {
-  const auto first = BuildMinimal();
-  ASSERT_TRUE(first) << first.error().ToString();
-  ASSERT_EQ(::truncate(ImageFile(paths_, first->record.image).c_str(), 4096), 0);
-  const auto found = TheCatalogue()->Find(store::kDefaultTenant, "minimal");
-  ASSERT_FALSE(found);
-  EXPECT_EQ(found.error().code, Code::kNotFound);
-  EXPECT_THAT(found.error().message, HasSubstr("vanished"));
-  const auto second = BuildMinimal();
-  ASSERT_TRUE(second) << second.error().ToString();
-  EXPECT_FALSE(second->reused);
-  EXPECT_TRUE(TheCatalogue()->Find(store::kDefaultTenant, "minimal"));
-}
-
 TEST_F(BuildTest, ANewGuestProgramGetsAKernelBundleOfItsOwn) {
   const auto first = BuildMinimal();
   ASSERT_TRUE(first) << first.error().ToString();
@@ -219,46 +101,6 @@ TEST_F(BuildTest, ANewGuestProgramGetsAKernelBundleOfItsOwn) {
   const auto initramfs = ReadFile(paths_.Kernel(second->record.kernel) + "/initramfs");
   EXPECT_THAT(*initramfs, HasSubstr("a newer guest program"));
   EXPECT_THAT(*initramfs, HasSubstr("virtio.ko"));
-}
-
-TEST_F(BuildTest, WhatASandboxUsesIsNotRemoved) {
-  const auto built = BuildMinimal();
-  ASSERT_TRUE(built) << built.error().ToString();
-  auto sandbox = AddSandbox(built->record);
-  const auto refused = TheCatalogue()->Remove(store::kDefaultTenant, "minimal");
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kAborted);
-  EXPECT_THAT(refused.error().message, HasSubstr(sandbox.id));
-  EXPECT_TRUE(HasImage(paths_, built->record.image));
-
-  // Another recipe gives the name to another image; the old one stays for the sandbox.
-  BuildRequest larger;
-  larger.name = "minimal";
-  larger.kind = "minimal";
-  larger.disk_mb = 300;
-  const auto replaced = Build(paths_, *store_, larger, guest_, {});
-  ASSERT_TRUE(replaced) << replaced.error().ToString();
-  EXPECT_FALSE(replaced->reused);
-  EXPECT_NE(replaced->record.image, built->record.image);
-  EXPECT_TRUE(HasImage(paths_, built->record.image));
-
-  sandbox.state = store::SandboxState::kStopped;
-  ASSERT_TRUE(store_->UpdateSandbox(sandbox, nullptr));
-  const auto removed = TheCatalogue()->Remove(store::kDefaultTenant, "minimal");
-  EXPECT_TRUE(removed) << removed.error().message;
-  EXPECT_THAT(Names(paths_.Images()), IsEmpty());
-  EXPECT_THAT(Names(paths_.Kernels()), IsEmpty());
-}
-
-TEST_F(BuildTest, UnknownNamesAreNotFoundWithTheRemedy) {
-  for (const char* name : {"minimal", "nothing", "../../etc", "", "A"}) {
-    for (const Code code : {TheCatalogue()->Find(store::kDefaultTenant, name).error().code,
-                            TheCatalogue()->Remove(store::kDefaultTenant, name).error().code}) {
-      EXPECT_EQ(code, Code::kNotFound) << name;
-    }
-  }
-  EXPECT_THAT(TheCatalogue()->Find(store::kDefaultTenant, "base").error().message,
-              HasSubstr("'wrenn template build base'"));
 }
 
 TEST_F(BuildTest, BadRequestsAreRefused) {
@@ -325,92 +167,11 @@ TEST_F(BuildTest, ForcedItTakesTheKernelThatAptOffers) {
   EXPECT_EQ(KernelVersion(paths_, built->record), "9.0");
 }
 
-TEST_F(BuildTest, TheCatalogueIsNotWaitedForWithoutEnd) {
-  const auto held = LockCatalogue(paths_, Deadline::Never());
-  ASSERT_TRUE(held);
-  const auto second = LockCatalogue(paths_, Deadline::After(std::chrono::milliseconds(30)));
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, Code::kUnavailable);
-}
-
 TEST_F(BuildTest, AMissingGuestProgramIsSaid) {
   guest_ = paths_.root + "/absent";
   const auto built = BuildMinimal();
   ASSERT_FALSE(built);
   EXPECT_THAT(built.error().message, HasSubstr("wrenn-init"));
-}
-
-TEST_F(BuildTest, AKilledBuildIsInvisibleAndCleanedUp) {
-  for (const char* moment : {"laying out files", "writing the root file system", "checking"}) {
-    const int status = InChild([&] {
-      (void)BuildMinimal(false, [&](int, int, const std::string& what) {
-        if (what.starts_with(moment)) ::raise(SIGKILL);
-      });
-      return 0;
-    });
-    ASSERT_TRUE(WIFSIGNALED(status)) << moment;
-    EXPECT_THAT(Names(paths_.Images()), IsEmpty()) << moment;
-    EXPECT_FALSE(store_->FindTemplate(store::kDefaultTenant, "minimal")) << moment;
-    EXPECT_THAT(Leftovers(), SizeIs(2)) << moment;  // folder and lock
-    EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
-    EXPECT_THAT(Leftovers(), IsEmpty()) << moment;
-  }
-  const auto built = BuildMinimal();
-  EXPECT_TRUE(built) << built.error().ToString();
-}
-
-TEST_F(BuildTest, CleaningSparesTheLiving) {
-  const auto workspace = Workspace::Make(paths_);
-  ASSERT_TRUE(workspace);
-  EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
-  EXPECT_TRUE(os::Exists(workspace->path()));
-}
-
-TEST_F(BuildTest, CleaningSparesWhatAKilledBuildsProgramsStillUse) {
-  const std::string folder = paths_.Temporary() + "/build-0123";
-  std::optional<os::Process> program;
-  {
-    const auto lock = os::FileLock::Acquire(folder + ".lock");
-    ASSERT_TRUE(lock);
-    ASSERT_TRUE(os::MakeDirectory(folder));
-    os::SpawnOptions options;
-    options.argv = {"sleep", "60"};
-    options.pass_fds = {lock->fd()};
-    auto spawned = os::Process::Spawn(options);
-    ASSERT_TRUE(spawned);
-    program = std::move(*spawned);
-  }
-  EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
-  EXPECT_TRUE(os::Exists(folder));
-  ASSERT_TRUE(program->Kill(Deadline::After(std::chrono::seconds(10))));
-  EXPECT_THAT(CleanTemporary(paths_), IsEmpty());
-  EXPECT_FALSE(os::Exists(folder));
-  EXPECT_FALSE(os::Exists(folder + ".lock"));
-}
-
-TEST_F(BuildTest, CleaningUnmountsWhatAKilledBuildMounted) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to mount";
-  const std::string tree = paths_.Temporary() + "/build-0123/tree";
-  ASSERT_TRUE(os::MakeDirectories(tree + "/dev"));
-  const int status = InChild([&] {
-    if (::unshare(CLONE_NEWNS) < 0 ||
-        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0 ||
-        ::mount("dev", (tree + "/dev").c_str(), "tmpfs", 0, "size=1m") < 0) {
-      return 77;
-    }
-    if (!os::MakeDirectory(tree + "/dev/shm")) return 1;
-    if (::mount("shm", (tree + "/dev/shm").c_str(), "tmpfs", 0, "size=1m") < 0) return 1;
-    if (!CleanTemporary(paths_).empty()) return 2;
-    return Leftovers().empty() ? 0 : 3;
-  });
-  ASSERT_TRUE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespace here";
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-}
-
-TEST_F(BuildTest, CleaningTellsWhatItCannotRemove) {
-  ASSERT_TRUE(os::MakeDirectory(paths_.Temporary() + "/build-0123.lock"));  // cannot be locked
-  EXPECT_THAT(CleanTemporary(paths_), SizeIs(1));
 }
 
 TEST_F(BuildTest, TwoAtOnceComeOneAfterTheOther) {
