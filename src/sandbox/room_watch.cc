@@ -25,8 +25,11 @@ Deadline RoomWatch::Look() {
   const bool changed = full != full_;
   full_ = full;
   // While it is full also those that have started meanwhile.
-  if (full || changed) {
-    for (const auto& sandbox : directory_.Live()) sandbox->HoldDisk(full);
+  if (full || changed || failed_) {
+    failed_ = false;
+    for (const auto& sandbox : directory_.Live()) {
+      if (!sandbox->HoldDisk(full)) failed_ = true;
+    }
   }
   next_ = Deadline::Clock::now() + (free && *free > kMuch ? kSeldom : kOften);
   return Deadline::At(next_);

@@ -17,6 +17,7 @@ class RoomWatch {
   const Services& services_;
   Directory& directory_;
   bool full_ = false;
+  bool failed_ = false;  // the last time, with one of them
   Deadline::Clock::time_point next_{};
 };
 

@@ -2,6 +2,7 @@
 // of the host.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -64,8 +65,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   Result<std::string> ConsoleTail(size_t limit) const { return files_.ConsoleTail(limit); }
 
-  // Holds what it writes to its disk, or lets it go on: see HostShare::HoldDisk(). Any thread.
-  void HoldDisk(bool hold);
+  // Holds what it writes to its disk, or lets it go on: see HostShare::HoldDisk(). False when that
+  // failed, which is told once until it is done. Any thread.
+  bool HoldDisk(bool hold);
 
   // The following run on its executor.
 
@@ -242,6 +244,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Reservation reservation_;        // used on the executor alone
   HostShare share_;                // the same
   bool has_other_layers_ = false;  // the same: merged ones that are to be removed
+
+  std::atomic<bool> hold_failed_ = false;  // the last HoldDisk()
 
   mutable std::mutex mutex_;  // guards what follows
   store::SandboxRecord record_;

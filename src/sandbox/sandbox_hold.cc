@@ -25,17 +25,25 @@ std::string Sandbox::WhyHeldLocked() const {
   return machine_ ? machine_->Held() : "";
 }
 
-void Sandbox::HoldDisk(bool hold) {
-  if (share_.IsHeld() == hold) return;
-  if (Status done = share_.HoldDisk(hold); !done) {
-    services_.Tell(Severity::kError, id_, "its disk could not be held, or let go on",
-                   {{"error", done.error().ToString()}});
-    return;
+bool Sandbox::HoldDisk(bool hold) {
+  if (share_.IsHeld() == hold) {
+    hold_failed_ = false;
+    return true;
   }
+  if (Status done = share_.HoldDisk(hold); !done) {
+    // It is tried again soon and often.
+    if (!hold_failed_.exchange(true)) {
+      services_.Tell(Severity::kError, id_, "its disk could not be held, or let go on",
+                     {{"error", done.error().ToString()}});
+    }
+    return false;
+  }
+  hold_failed_ = false;
   if (share_.IsHeld() == hold) {
     services_.Tell(Severity::kWarning, id_,
                    hold ? std::string("it stands still: ") + kNoRoom : "it goes on");
   }
+  return true;
 }
 
 store::SandboxRecord Sandbox::View() const {
