@@ -283,7 +283,8 @@ class FakeManager final : public sandbox::Manager {
   std::map<std::string, store::SandboxRecord> records_;
   std::map<std::string, store::TemplateRecord> snapshots_;
   std::map<std::string, std::string> contents_;  // that were imported
-  vmm::EngineInfo engine_{"fake", "1", "tcg", "a test", false, false, "", true, "", false, false};
+  vmm::EngineInfo engine_{"fake", "1",  "tcg", "a test", false, false,
+                          "",     true, "",    false,    false, false};
 };
 
 }  // namespace wrenn::api

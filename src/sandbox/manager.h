@@ -201,6 +201,7 @@ struct ManagerConfig {
   os::Paths paths;
   Limits limits = DefaultLimits();
   std::string disk_backend = "auto";
+  vmm::DiskRate disk_rate;  // of each sandbox
   // From the VMM's start to the agent's answer.
   std::chrono::milliseconds boot_limit{120'000};
   // For the guest's own shutdown, before it is killed.
@@ -226,7 +227,7 @@ struct ManagerConfig {
 };
 
 // None of the references is owned; all must outlive the manager. kInvalidArgument for an unknown
-// disk backend.
+// disk backend, kFailedPrecondition for what the engine or this host cannot do.
 Result<std::unique_ptr<Manager>> MakeManager(ManagerConfig config, store::Store& store,
                                              template_::Catalogue& catalogue, vmm::Engine& engine);
 

@@ -265,6 +265,7 @@ Result<vmm::MachineConfig> Sandbox::Configuration() const {
   config.memory = files_.MemoryBase();
   ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
   SetDisk(config, layers);
+  config.disk_rate = services_.config.disk_rate;
   return config;
 }
 

@@ -22,6 +22,7 @@ struct ServerConfig {
   bool verify_at_load = false;
   sandbox::Limits limits = sandbox::DefaultLimits();
   std::string disk_backend = "auto";
+  vmm::DiskRate disk_rate;
   std::string engine = "auto";
   std::string firecracker = "firecracker";  // its program: a path, or a name to look for
   std::string acceleration = "auto";

@@ -42,6 +42,8 @@ verify_at_load = "on"
 acceleration = "tcg"
 [disk]
 backend = "copy"
+mb_per_sec = 100
+ops_per_sec = 2000
 [limits]
 max_sandboxes = 7
 max_memory_mb = 0
@@ -57,6 +59,8 @@ max_memory_mb = 0
   EXPECT_TRUE(config.verify_at_load);
   EXPECT_EQ(config.acceleration, "tcg");
   EXPECT_EQ(config.disk_backend, "copy");
+  EXPECT_EQ(config.disk_rate.bytes, 100 << 20);
+  EXPECT_EQ(config.disk_rate.operations, 2000);
   EXPECT_EQ(config.limits.max_sandboxes, 7);
   EXPECT_EQ(config.limits.max_memory_mb, 0);
 }

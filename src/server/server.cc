@@ -77,6 +77,7 @@ Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config
   manager.paths = config.paths;
   manager.limits = config.limits;
   manager.disk_backend = config.disk_backend;
+  manager.disk_rate = config.disk_rate;
   manager.ended_retention = std::chrono::hours(config.ended_retention_hours);
   manager.warm_pool = config.warm_pool;
   manager.standby = std::chrono::seconds(config.standby_seconds);

@@ -96,6 +96,18 @@ Status SetBackend(ServerConfig& config, const std::string& value) {
   return SetChoice(config.disk_backend, value, {"auto", "qcow2", "reflink", "copy", "dm-snapshot"});
 }
 
+Status SetDiskBandwidth(ServerConfig& config, const std::string& value) {
+  ASSIGN_OR_RETURN(const int64_t mib, ParseNumber(value, 0, std::numeric_limits<int>::max()));
+  config.disk_rate.bytes = mib << 20;
+  return {};
+}
+
+Status SetDiskOperations(ServerConfig& config, const std::string& value) {
+  ASSIGN_OR_RETURN(config.disk_rate.operations,
+                   ParseNumber(value, 0, std::numeric_limits<int>::max()));
+  return {};
+}
+
 Status SetVerifyAtLoad(ServerConfig& config, const std::string& value) {
   std::string choice;
   RETURN_IF_ERROR(SetChoice(choice, value, {"on", "off"}));
@@ -188,6 +200,11 @@ constexpr Setting kSettings[] = {
     {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",
      "auto, qcow2, reflink, copy or dm-snapshot (auto: what suits engine and host)", false,
      SetBackend},
+    {"disk.mb_per_sec", "WRENN_DISK_MB_PER_SEC", "--disk-mb-per-sec", "MIB",
+     "What each sandbox may read and write of its disk a second, with Firecracker (no limit)", true,
+     SetDiskBandwidth},
+    {"disk.ops_per_sec", "WRENN_DISK_OPS_PER_SEC", "--disk-ops-per-sec", "N",
+     "How often it may, likewise (no limit)", true, SetDiskOperations},
     {"limits.max_sandboxes", "WRENN_MAX_SANDBOXES", "--max-sandboxes", "N",
      "Sandboxes at a time; 0, here and below: no limit", true, SetLimit<&Limits::max_sandboxes>},
     {"limits.max_memory_mb", "WRENN_MAX_MEMORY_MB", "--max-memory-mb", "MIB",

@@ -17,6 +17,13 @@ namespace wrenn::vmm {
 
 enum class DiskFormat { kRaw, kQcow2 };
 
+// What a machine may read and write of its disk a second, together; 0: no limit.
+struct DiskRate {
+  int64_t bytes = 0;
+  int64_t operations = 0;
+  bool empty() const { return bytes == 0 && operations == 0; }
+};
+
 // Everything that a machine is made of: a value, so that command lines and requests are pure
 // functions over it. Paths are absolute; `directory` is the machine's own and holds what the engine
 // writes.
@@ -33,6 +40,7 @@ struct MachineConfig {
   std::string initramfs;
   std::string disk;
   DiskFormat disk_format = DiskFormat::kQcow2;
+  DiskRate disk_rate;         // where the engine keeps it: EngineInfo::disk_rates
   bool user_network = false;  // egress by a user-mode network; else no network at all
   // Where its network slot is mounted (net::Slot::path()); empty: it has none.
   std::string net_namespace;
@@ -129,6 +137,7 @@ struct EngineInfo {
   // Machines take nothing but raw disks, and a network slot whether they may use it or not.
   bool raw_disks = false;
   bool needs_slot = false;
+  bool disk_rates = false;  // whether MachineConfig::disk_rate is kept
 };
 
 class Engine {

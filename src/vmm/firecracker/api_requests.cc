@@ -11,18 +11,14 @@ ApiRequest Put(std::string path, const json::object& body) {
   return {"PUT", std::move(path), json::serialize(body)};
 }
 
-json::object ToJson(const TokenBucket& bucket) {
-  json::object object{{"size", bucket.size}, {"refill_time", bucket.refill_ms}};
-  if (bucket.burst != 0) object["one_time_burst"] = bucket.burst;
-  return object;
-}
+// A bucket of tokens (bytes or operations) that holds those of a second, and fills up in one.
+json::object TokenBucket(int64_t a_second) { return {{"size", a_second}, {"refill_time", 1000}}; }
 
-void AddLimits(json::object& object, std::string_view name, const RateLimits& limits) {
-  if (limits.empty()) return;
+json::object RateLimiter(const DiskRate& rate) {
   json::object limiter;
-  if (limits.bytes) limiter["bandwidth"] = ToJson(*limits.bytes);
-  if (limits.operations) limiter["ops"] = ToJson(*limits.operations);
-  object[name] = std::move(limiter);
+  if (rate.bytes != 0) limiter["bandwidth"] = TokenBucket(rate.bytes);
+  if (rate.operations != 0) limiter["ops"] = TokenBucket(rate.operations);
+  return limiter;
 }
 
 ApiRequest Action(std::string_view type) { return Put("/actions", {{"action_type", type}}); }
@@ -81,24 +77,21 @@ ApiRequest PutMachineConfig(const VmConfig& config) {
   return Put("/machine-config", {{"vcpu_count", config.vcpus}, {"mem_size_mib", config.memory_mb}});
 }
 
-ApiRequest PutRootDrive(const VmConfig& config, const RateLimits& limits) {
+ApiRequest PutRootDrive(const VmConfig& config, const DiskRate& rate) {
   // Writeback: what the guest flushes is flushed; by default that is ignored.
   json::object body{{"drive_id", "rootfs"},
                     {"path_on_host", RootfsLink(config)},
                     {"is_root_device", true},
                     {"is_read_only", false},
                     {"cache_type", "Writeback"}};
-  AddLimits(body, "rate_limiter", limits);
+  if (!rate.empty()) body["rate_limiter"] = RateLimiter(rate);
   return Put("/drives/rootfs", body);
 }
 
-ApiRequest PutNetworkInterface(const VmConfig& config, const RateLimits& receive,
-                               const RateLimits& transmit) {
-  json::object body{
-      {"iface_id", "eth0"}, {"host_dev_name", config.tap_device}, {"guest_mac", config.tap_mac}};
-  AddLimits(body, "rx_rate_limiter", receive);
-  AddLimits(body, "tx_rate_limiter", transmit);
-  return Put("/network-interfaces/eth0", body);
+ApiRequest PutNetworkInterface(const VmConfig& config) {
+  return Put(
+      "/network-interfaces/eth0",
+      {{"iface_id", "eth0"}, {"host_dev_name", config.tap_device}, {"guest_mac", config.tap_mac}});
 }
 
 ApiRequest PutVsock(const std::string& path) {
@@ -125,7 +118,7 @@ Result<std::vector<ApiRequest>> SetUpRequests(const VmConfig& config, const Boot
   requests.push_back(PutBootSource(config, options));
   requests.push_back(PutMachineConfig(config));
   requests.push_back(PutRootDrive(config, options.disk));
-  requests.push_back(PutNetworkInterface(config, options.receive, options.transmit));
+  requests.push_back(PutNetworkInterface(config));
   requests.push_back(PutVsock(options.vsock_path));
   requests.push_back(PutEntropy());
   return requests;

@@ -6,12 +6,12 @@
 
 #include <compare>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "vmm/firecracker/vm_config.h"
+#include "vmm/machine.h"
 
 namespace wrenn::vmm {
 
@@ -43,20 +43,6 @@ struct ApiRequest {
   bool operator==(const ApiRequest&) const = default;
 };
 
-// A bucket of `size` tokens (bytes or operations) that fills up in `refill_ms`, and `burst` more to
-// begin with.
-struct TokenBucket {
-  int64_t size = 0;
-  int64_t refill_ms = 1000;
-  int64_t burst = 0;
-};
-
-struct RateLimits {
-  std::optional<TokenBucket> bytes;
-  std::optional<TokenBucket> operations;
-  bool empty() const { return !bytes && !operations; }
-};
-
 inline constexpr uint32_t kGuestCid = 3;  // within the machine only: the first one that is free
 
 // What a boot needs beyond the VmConfig. Paths as Firecracker sees them.
@@ -66,9 +52,8 @@ struct BootOptions {
   // The unix socket of vsock, which Firecracker makes; like the disk's path it is recorded in
   // snapshots.
   std::string vsock_path;
-  RateLimits disk;
-  RateLimits receive;   // of the guest
-  RateLimits transmit;  // by the guest
+  DiskRate
+      disk;  // the network's rates are its slot's (net::NetworkPolicy), which change while it runs
   // Files or pipes that exist; empty: Firecracker logs to its stdout, and writes no metrics.
   std::string log_path;
   std::string metrics_path;
@@ -81,9 +66,8 @@ ApiRequest PutMetrics(const std::string& path);
 Result<ApiRequest> PutSerial(const std::string& path, const FirecrackerVersion& server);
 ApiRequest PutBootSource(const VmConfig& config, const BootOptions& options);
 ApiRequest PutMachineConfig(const VmConfig& config);
-ApiRequest PutRootDrive(const VmConfig& config, const RateLimits& limits);
-ApiRequest PutNetworkInterface(const VmConfig& config, const RateLimits& receive,
-                               const RateLimits& transmit);
+ApiRequest PutRootDrive(const VmConfig& config, const DiskRate& rate);
+ApiRequest PutNetworkInterface(const VmConfig& config);
 ApiRequest PutVsock(const std::string& path);
 ApiRequest PutEntropy();
 ApiRequest StartInstance();

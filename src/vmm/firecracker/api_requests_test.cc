@@ -61,25 +61,18 @@ TEST(ApiRequestsTest, RootDrive) {
       R"({"drive_id":"rootfs","path_on_host":"/tmp/fc-vm/rootfs.ext4","is_root_device":true,)"
       R"("is_read_only":false,"cache_type":"Writeback")";
   EXPECT_EQ(PutRootDrive(Config(), {}), (ApiRequest{"PUT", "/drives/rootfs", body + "}"}));
-  RateLimits limits;
-  limits.bytes = TokenBucket{100 << 20, 1000, 1 << 30};
-  limits.operations = TokenBucket{2000, 500, 0};
-  EXPECT_EQ(PutRootDrive(Config(), limits).body,
-            body + R"(,"rate_limiter":{"bandwidth":{"size":104857600,"refill_time":1000,)"
-                   R"("one_time_burst":1073741824},"ops":{"size":2000,"refill_time":500}}})");
+  EXPECT_EQ(PutRootDrive(Config(), {100 << 20, 2000}).body,
+            body + R"(,"rate_limiter":{"bandwidth":{"size":104857600,"refill_time":1000},)"
+                   R"("ops":{"size":2000,"refill_time":1000}}})");
+  EXPECT_EQ(PutRootDrive(Config(), {0, 50}).body,
+            body + R"(,"rate_limiter":{"ops":{"size":50,"refill_time":1000}}})");
 }
 
 TEST(ApiRequestsTest, NetworkInterface) {
-  const std::string body =
-      R"({"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"02:FC:00:00:00:05")";
-  EXPECT_EQ(PutNetworkInterface(Config(), {}, {}),
-            (ApiRequest{"PUT", "/network-interfaces/eth0", body + "}"}));
-  RateLimits receive, transmit;
-  receive.bytes = TokenBucket{1000, 100, 0};
-  transmit.operations = TokenBucket{10, 1000, 0};
-  EXPECT_EQ(PutNetworkInterface(Config(), receive, transmit).body,
-            body + R"(,"rx_rate_limiter":{"bandwidth":{"size":1000,"refill_time":100}},)"
-                   R"("tx_rate_limiter":{"ops":{"size":10,"refill_time":1000}}})");
+  EXPECT_EQ(PutNetworkInterface(Config()),
+            (ApiRequest{
+                "PUT", "/network-interfaces/eth0",
+                R"({"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"02:FC:00:00:00:05"})"}));
 }
 
 TEST(ApiRequestsTest, OtherDevicesAndActions) {

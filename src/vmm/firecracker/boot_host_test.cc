@@ -218,8 +218,7 @@ TEST_F(FirecrackerTest, BootsAndAnswersOverVsock) {
   MakeDisk();
   options_.metrics_path = directory_->path() + "/metrics";
   ASSERT_TRUE(ReplaceFile(options_.metrics_path, ""));
-  options_.disk.bytes = TokenBucket{1 << 30, 1000, 0};
-  options_.transmit.operations = TokenBucket{10'000, 1000, 0};
+  options_.disk = {1 << 30, 10'000};
   ASSERT_TRUE(SetUpMachine());
   const auto begin = Deadline::Clock::now();
   ASSERT_TRUE(Do(StartInstance()));

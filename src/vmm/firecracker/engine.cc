@@ -56,6 +56,7 @@ class FirecrackerEngine final : public Engine {
     info_.snapshots_explanation = NoFirecrackerSnapshots().message;
     info_.raw_disks = true;
     info_.needs_slot = true;
+    info_.disk_rates = true;
   }
 
   const EngineInfo& info() const override { return info_; }

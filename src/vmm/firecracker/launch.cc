@@ -101,8 +101,9 @@ Status SetUp(const MachineConfig& config, const FirecrackerFacts& facts, const o
   const ApiClient api(FirecrackerFiles(config.runtime_directory).Api());
   RETURN_IF_ERROR(WaitForApi(api, process, deadline));
   steps.Mark("ready");
-  ASSIGN_OR_RETURN(const auto requests, SetUpRequests(FirecrackerConfig(config),
-                                                      FirecrackerOptions(facts), facts.version));
+  ASSIGN_OR_RETURN(
+      const auto requests,
+      SetUpRequests(FirecrackerConfig(config), FirecrackerOptions(config, facts), facts.version));
   const auto call = [&](const ApiRequest& request) -> Status {
     const auto done = api.Call(request, Deadline::Earlier(deadline, Deadline::After(kCallLimit)));
     if (done) return {};

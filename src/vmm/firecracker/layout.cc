@@ -38,13 +38,14 @@ VmConfig FirecrackerConfig(const MachineConfig& config) {
   return WithDefaults(std::move(vm));
 }
 
-BootOptions FirecrackerOptions(const FirecrackerFacts& facts) {
+BootOptions FirecrackerOptions(const MachineConfig& config, const FirecrackerFacts& facts) {
   const FirecrackerFiles files(kRunInJail);
   BootOptions options;
   options.initramfs = kInitramfs;
   options.kernel.emulated_tsc_khz = facts.emulated_tsc_khz;
   options.kernel.dns = net::kSlotGateway;
   options.vsock_path = files.Vsock();
+  options.disk = config.disk_rate;
   options.log_path = files.Messages();
   options.metrics_path = files.Metrics();
   return options;

@@ -20,7 +20,7 @@ struct FirecrackerFacts {
 };
 
 VmConfig FirecrackerConfig(const MachineConfig& config);
-BootOptions FirecrackerOptions(const FirecrackerFacts& facts);
+BootOptions FirecrackerOptions(const MachineConfig& config, const FirecrackerFacts& facts);
 std::vector<std::string> FirecrackerArguments(const MachineConfig& config);
 
 // `disk` is the number of the block device config.disk, or nothing where that is a file;

@@ -22,6 +22,7 @@ MachineConfig Config() {
   config.disk = "/dev/mapper/wrenn-sb-a1b2c3d4";
   config.net_namespace = "/run/wrenn/slots/wrenn-7";
   config.user = 1879048199;
+  config.disk_rate.operations = 50;
   return config;
 }
 
@@ -37,9 +38,10 @@ TEST(FirecrackerLayoutTest, TheSameInEverySlotAndForEverySandbox) {
   EXPECT_EQ(vm.net_mask, "255.255.255.252");
   EXPECT_EQ(vm.sandbox_dir, "/tmp/fc-vm");
   EXPECT_EQ(vm.socket_path, "/run/api.sock");
-  const BootOptions options = FirecrackerOptions(Facts());
+  const BootOptions options = FirecrackerOptions(Config(), Facts());
   EXPECT_EQ(options.vsock_path, "/run/vsock.sock");
   EXPECT_EQ(options.kernel.dns, "169.254.0.22");
+  EXPECT_EQ(options.disk.operations, 50);
   EXPECT_EQ(FirecrackerArguments(Config()),
             (std::vector<std::string>{"/firecracker", "--id", "sb-a1b2c3d4", "--api-sock",
                                       "/run/api.sock"}));
