@@ -71,6 +71,7 @@ json::object Manifest::ToJson() const {
           {"memory_mb", memory_mb},
           {"disk_mb", disk_mb},
           {"egress", egress},
+          {"network", network},
           {"kernel", kernel},
           {"image", image},
           {"template_name", template_name},
@@ -107,6 +108,7 @@ Result<Manifest> ParseManifest(std::string_view text) {
   manifest.memory_mb = RequiredInt(reader, "memory_mb", kMaxMemoryMb);
   manifest.disk_mb = static_cast<int>(reader.Int("disk_mb", 0, 0, INT32_MAX));
   manifest.egress = reader.Bool("egress");
+  if (const json::object* network = reader.Object("network")) manifest.network = *network;
   manifest.kernel = reader.RequiredString("kernel");
   manifest.image = reader.RequiredString("image");
   manifest.template_name = reader.String("template_name");

@@ -31,6 +31,7 @@ struct Manifest {
   int memory_mb = 0;
   int disk_mb = 0;
   bool egress = false;
+  json::object network;       // what it may reach by its network: sandbox::Network
   std::string kernel;         // hash of the kernel bundle that it was booted with
   std::string image;          // hash of the image below the lowest layer
   std::string template_name;  // that it began as

@@ -54,6 +54,7 @@ TEST(ManifestTest, ComesBackAsItWas) {
   EXPECT_EQ(parsed->memory_mb, manifest.memory_mb);
   EXPECT_EQ(parsed->disk_mb, manifest.disk_mb);
   EXPECT_EQ(parsed->egress, manifest.egress);
+  EXPECT_EQ(parsed->network, manifest.network);
   EXPECT_EQ(parsed->kernel, manifest.kernel);
   EXPECT_EQ(parsed->image, manifest.image);
   EXPECT_EQ(parsed->template_name, manifest.template_name);
@@ -68,14 +69,15 @@ TEST(ManifestTest, ComesBackAsItWas) {
 
 TEST(ManifestTest, WhatMayBeAbsentHasADefault) {
   json::object object = SampleManifest().ToJson();
-  for (const char* name :
-       {"disk_mb", "egress", "template_name", "template_id", "agent_token", "layer_digests"}) {
+  for (const char* name : {"disk_mb", "egress", "network", "template_name", "template_id",
+                           "agent_token", "layer_digests"}) {
     ASSERT_TRUE(object.erase(name)) << name;
   }
   const auto parsed = Parse(object);
   ASSERT_TRUE(parsed) << parsed.error().ToString();
   EXPECT_EQ(parsed->disk_mb, 0);
   EXPECT_FALSE(parsed->egress);
+  EXPECT_TRUE(parsed->network.empty());
   EXPECT_EQ(parsed->template_name + parsed->template_id + parsed->agent_token, "");
   EXPECT_TRUE(parsed->layer_digests.empty());
 }

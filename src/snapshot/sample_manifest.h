@@ -17,6 +17,7 @@ inline Manifest SampleManifest() {
   manifest.memory_mb = 512;
   manifest.disk_mb = 2048;
   manifest.egress = true;
+  manifest.network = {{"allow_out", {"1.1.1.1", "2606:4700::/32"}}, {"upload_kbps", 1000}};
   manifest.kernel = std::string(64, '1');
   manifest.image = std::string(64, '2');
   manifest.template_name = "minimal";

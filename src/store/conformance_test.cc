@@ -77,6 +77,7 @@ TEST_P(StoreConformanceTest, ASandboxComesBackAsItWentIn) {
   in.on_timeout = "stop";
   in.auto_resume = true;
   in.egress = true;
+  in.network = {{"allow_out", {"1.1.1.1"}}, {"upload_kbps", 1000}};
   in.envs = {{"A", "1"}, {"EMPTY", ""}};
   in.metadata = {{"k", "v"}};
   in.agent_token = "secret";
@@ -109,6 +110,7 @@ TEST_P(StoreConformanceTest, ASandboxComesBackAsItWentIn) {
   EXPECT_EQ(out->on_timeout, "stop");
   EXPECT_TRUE(out->auto_resume);
   EXPECT_TRUE(out->egress);
+  EXPECT_EQ(out->network, in.network);
   EXPECT_EQ(out->envs, in.envs);
   EXPECT_EQ(out->metadata, in.metadata);
   EXPECT_EQ(out->agent_token, "secret");

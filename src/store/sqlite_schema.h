@@ -13,7 +13,7 @@ struct Migration {
 };
 
 // Times are microseconds since 1970 (UTC). Maps and objects are JSON texts.
-inline constexpr std::array<Migration, 3> kMigrations = {{
+inline constexpr std::array<Migration, 4> kMigrations = {{
     {1, R"sql(
 CREATE TABLE sandboxes (
   id             TEXT PRIMARY KEY,
@@ -96,6 +96,9 @@ ALTER TABLE templates ADD COLUMN snapshot   TEXT NOT NULL DEFAULT '';
 )sql"},
     {3, R"sql(
 ALTER TABLE sandboxes ADD COLUMN auto_resume INTEGER NOT NULL DEFAULT 0;
+)sql"},
+    {4, R"sql(
+ALTER TABLE sandboxes ADD COLUMN network TEXT NOT NULL DEFAULT '{}';
 )sql"},
 }};
 

@@ -12,7 +12,7 @@ Time Now() { return std::chrono::system_clock::now(); }
 #define SANDBOX_COLUMNS                                                                         \
   "id, tenant, created_at, version, state, reason, template_name, template_id, image, kernel, " \
   "disk_backend, disk, snapshot, origin, vcpus, memory_mb, disk_mb, timeout_sec, on_timeout, "  \
-  "auto_resume, egress, envs, metadata, agent_token, "                                          \
+  "auto_resume, egress, network, envs, metadata, agent_token, "                                 \
   "engine, machine, started_at, ended_at, last_active_at, updated_at"
 #define EVENT_COLUMNS "sequence, sandbox_id, time, kind, phase, message, details"
 #define TEMPLATE_COLUMNS                                                                   \
@@ -46,6 +46,7 @@ SandboxRecord ReadSandbox(Query& row) {
   r.on_timeout = row.Text();
   r.auto_resume = row.Integer() != 0;
   r.egress = row.Integer() != 0;
+  r.network = row.Object();
   r.envs = row.StringMap();
   r.metadata = row.StringMap();
   r.agent_token = row.Text();
@@ -66,6 +67,7 @@ void BindChangeable(Query& query, const SandboxRecord& r, int64_t version, Time 
   query.Bind(r.vcpus).Bind(r.memory_mb).Bind(r.disk_mb).Bind(r.timeout_sec).Bind(r.on_timeout);
   query.Bind(int{r.auto_resume})
       .Bind(int{r.egress})
+      .Bind(r.network)
       .Bind(r.envs)
       .Bind(r.metadata)
       .Bind(r.agent_token)
@@ -130,7 +132,7 @@ class SqliteStore final : public Store {
       Query insert(
           db_->Prepare("INSERT INTO sandboxes (" SANDBOX_COLUMNS
                        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                       "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                       "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
       insert.Bind(record.id).Bind(record.tenant).Bind(record.created_at);
       BindChangeable(insert, record, kFirst, now);
       insert.Run();
@@ -149,10 +151,10 @@ class SqliteStore final : public Store {
           "UPDATE sandboxes SET (version, state, reason, template_name, template_id, image, "
           "kernel, "
           "disk_backend, disk, snapshot, origin, vcpus, memory_mb, disk_mb, timeout_sec, "
-          "on_timeout, auto_resume, egress, envs, metadata, agent_token, engine, machine, "
+          "on_timeout, auto_resume, egress, network, envs, metadata, agent_token, engine, machine, "
           "started_at, ended_at, "
           "last_active_at, updated_at) = "
-          "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
           "WHERE id = ? AND version = ?"));
       BindChangeable(update, record, record.version + 1, now);
       update.Bind(record.id).Bind(record.version);

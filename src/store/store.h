@@ -56,7 +56,8 @@ struct SandboxRecord {
   int64_t timeout_sec = 300;         // 0: no limit
   std::string on_timeout = "pause";  // or "stop"
   bool auto_resume = false;          // a request for it while it is paused lets it go on
-  bool egress = false;
+  bool egress = false;               // whether its machine has a network
+  json::object network;              // what it may reach by that: sandbox::Network
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
   std::string agent_token;

@@ -41,6 +41,7 @@ MEMBERS = {
     "memory_mb": ((1, 1 << 24),),
     "disk_mb": ((0, (1 << 31) - 1), 0),
     "egress": (bool, False),
+    "network": (dict, {}),
     "kernel": (HASH,),
     "image": (HASH,),
     "template_name": (".*", ""),
