@@ -39,7 +39,7 @@ class FakeManager final : public sandbox::Manager {
     record.timeout_sec = request.timeout_sec;
     record.on_timeout = request.on_timeout.value_or("pause");
     record.auto_resume = request.auto_resume;
-    record.egress = request.egress.value_or(false);
+    record.network = sandbox::ToJson(request.network);
     record.origin = "template";
     record.metadata = request.metadata;
     record.envs = request.envs;
@@ -217,6 +217,15 @@ class FakeManager final : public sandbox::Manager {
     if (timeout_sec) record.timeout_sec = *timeout_sec;
     record.last_active_at = std::chrono::system_clock::now();
     return record;
+  }
+
+  Result<store::SandboxRecord> SetNetwork(const std::string& tenant, const std::string& id,
+                                          const sandbox::Network& change) override {
+    ASSIGN_OR_RETURN(const store::SandboxRecord found, Get(tenant, id));
+    ASSIGN_OR_RETURN(const sandbox::Network before, sandbox::NetworkOf(found));
+    std::lock_guard lock(mutex_);
+    records_[id].network = sandbox::ToJson(sandbox::Merge(before, change));
+    return records_[id];
   }
 
   Result<std::unique_ptr<sandbox::Lease>> Use(const std::string& tenant,

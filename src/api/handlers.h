@@ -25,6 +25,7 @@ Status PauseSandbox(Context& context);
 Status ResumeSandbox(Context& context);
 Status ForkSandbox(Context& context);
 Status PingSandbox(Context& context);
+Status ChangeNetwork(Context& context);
 Status GetLogs(Context& context);
 Status GetEvents(Context& context);
 Status GetMetrics(Context& context);

@@ -23,6 +23,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/sandboxes/{id}/resume", ResumeSandbox, "Let a paused sandbox go on"},
     {"POST", "/v1/sandboxes/{id}/fork", ForkSandbox, "Make sandboxes that go on from where it is"},
     {"POST", "/v1/sandboxes/{id}/ping", PingSandbox, "Reset the idle timer, or change it"},
+    {"PATCH", "/v1/sandboxes/{id}/network", ChangeNetwork, "Change what a sandbox may reach"},
     {"GET", "/v1/sandboxes/{id}/logs", GetLogs, "What the guest wrote to its console"},
     {"GET", "/v1/sandboxes/{id}/events", GetEvents, "The sandbox's journal"},
     {"GET", "/v1/sandboxes/{id}/metrics", GetMetrics, "Processor, memory and disk in use"},

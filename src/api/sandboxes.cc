@@ -19,6 +19,21 @@ std::optional<int> ReadSize(JsonReader& reader, std::string_view name, int64_t l
   return number ? std::optional<int>(static_cast<int>(*number)) : std::nullopt;
 }
 
+// `egress` is another word for the network's allow_internet_access.
+Result<sandbox::Network> ReadNetwork(JsonReader& reader) {
+  sandbox::Network network;
+  if (const json::object* object = reader.Object("network")) {
+    ASSIGN_OR_RETURN(network, sandbox::ParseNetwork(*object, "network"));
+  }
+  if (!reader.Has("egress")) return network;
+  const bool egress = reader.Bool("egress");
+  if (network.allow_internet_access.value_or(egress) != egress) {
+    reader.SetError("egress and network.allow_internet_access contradict each other");
+  }
+  network.allow_internet_access = egress;
+  return network;
+}
+
 // Names and sizes of envs and metadata are checked by the manager, for whoever asks it.
 Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   JsonReader reader(object);
@@ -30,7 +45,7 @@ Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   request.timeout_sec = reader.Int("timeout_sec", request.timeout_sec, 0, kMaxTimeoutSec);
   if (reader.Has("on_timeout")) request.on_timeout = reader.String("on_timeout");
   request.auto_resume = reader.Bool("auto_resume");
-  if (reader.Has("egress")) request.egress = reader.Bool("egress");
+  ASSIGN_OR_RETURN(request.network, ReadNetwork(reader));
   request.envs = reader.StringMap("envs");
   request.metadata = reader.StringMap("metadata");
   RETURN_IF_ERROR(reader.FinishStrict());
@@ -106,6 +121,15 @@ Status PingSandbox(Context& context) {
   RETURN_IF_ERROR(reader.FinishStrict());
   ASSIGN_OR_RETURN(const store::SandboxRecord record,
                    context.services.manager.Ping(context.tenant, context.sandbox_id(), timeout));
+  return context.RespondJson(200, SandboxView(record));
+}
+
+Status ChangeNetwork(Context& context) {
+  ASSIGN_OR_RETURN(const json::object body, context.ReadJson());
+  ASSIGN_OR_RETURN(const sandbox::Network change, sandbox::ParseNetwork(body, ""));
+  ASSIGN_OR_RETURN(
+      const store::SandboxRecord record,
+      context.services.manager.SetNetwork(context.tenant, context.sandbox_id(), change));
   return context.RespondJson(200, SandboxView(record));
 }
 

@@ -19,6 +19,14 @@ void AddTime(json::object& object, std::string_view name, const std::optional<st
   if (time) object[name] = FormatTime(*time);
 }
 
+// With what is absent in a record or a manifest: sandbox::NetworkOf().
+json::object NetworkView(bool egress, const json::object& network) {
+  json::object view = network;
+  view.emplace("allow_internet_access", egress);
+  for (const char* list : {"allow_out", "deny_out"}) view.emplace(list, json::array());
+  return view;
+}
+
 std::string_view TypeName(wire::FileType type) {
   switch (type) {
     case wire::FileType::kFile:
@@ -36,6 +44,7 @@ std::string_view TypeName(wire::FileType type) {
 }  // namespace
 
 json::object SandboxView(const store::SandboxRecord& record) {
+  const json::object network = NetworkView(record.egress, record.network);
   json::object object{
       {"id", record.id},
       {"status", store::StateName(record.state)},
@@ -46,7 +55,8 @@ json::object SandboxView(const store::SandboxRecord& record) {
       {"timeout_sec", record.timeout_sec},
       {"on_timeout", record.on_timeout},
       {"auto_resume", record.auto_resume},
-      {"egress", record.egress},
+      {"egress", network.at("allow_internet_access")},
+      {"network", network},
       {"engine", record.engine},
       {"metadata", MapView(record.metadata)},
       {"created_at", FormatTime(record.created_at)},
@@ -109,6 +119,7 @@ json::object TemplateDetailsView(const sandbox::TemplateDetails& details) {
                         {"fingerprint", manifest.fingerprint},
                         {"disk_mb", manifest.disk_mb},
                         {"egress", manifest.egress},
+                        {"network", NetworkView(manifest.egress, manifest.network)},
                         {"image", manifest.image},
                         {"kernel", manifest.kernel},
                         {"state_sha256", manifest.state_digest},

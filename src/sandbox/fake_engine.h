@@ -350,6 +350,12 @@ class FakeEngine final : public vmm::Engine {
   int most_boots_at_once() const { return most_booting_; }
   // The engine's version, as far as snapshots see it.
   std::string build = "1";
+  // From the next manager on: one whose machines are given network slots and cannot be frozen.
+  void NeedSlots() {
+    info_.needs_slot = true;
+    info_.snapshots = false;
+    info_.snapshots_explanation = "there are none in this test";
+  }
   // Called within each Boot().
   std::function<void(const vmm::MachineConfig&)> on_boot;
 

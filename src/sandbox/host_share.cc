@@ -23,12 +23,6 @@ os::CgroupLimits LimitsOf(const vmm::MachineConfig& config) {
   return limits;
 }
 
-net::NetworkPolicy PolicyOf(bool internet) {
-  net::NetworkPolicy policy;
-  policy.internet = internet;
-  return policy;
-}
-
 }  // namespace
 
 std::optional<int> HostShare::SlotIn(const json::object& machine) {
@@ -137,7 +131,8 @@ void HostShare::Complete(vmm::MachineConfig& config) const {
   config.user = kFirstUser + static_cast<uint32_t>(slot_->plan().index);
 }
 
-Status HostShare::Acquire(const std::string& base, bool internet, vmm::MachineConfig& config) {
+Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& policy,
+                          vmm::MachineConfig& config) {
   Revert revert;
   revert.Add([this] { (void)Release({}); });
   if (host_.disks) {
@@ -145,7 +140,7 @@ Status HostShare::Acquire(const std::string& base, bool internet, vmm::MachineCo
     TakeDisk(std::move(disk));
   }
   if (host_.slots) {
-    ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(PolicyOf(internet)));
+    ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(policy));
     TakeSlot(std::move(slot));
     RETURN_IF_ERROR(slot_->SetTapOwner(kFirstUser + static_cast<uint32_t>(slot_->plan().index)));
     Step("slot");
@@ -161,7 +156,7 @@ Status HostShare::Acquire(const std::string& base, bool internet, vmm::MachineCo
 }
 
 Status HostShare::Adopt(const json::object& machine, const std::string& base,
-                        vmm::MachineConfig& config) {
+                        const net::NetworkPolicy& policy, vmm::MachineConfig& config) {
   if (host_.disks) {
     ASSIGN_OR_RETURN(auto disk, host_.disks->Adopt(id_, config.disk, base));
     TakeDisk(std::move(disk));
@@ -171,6 +166,8 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
     if (!index) return Fail(Code::kNotFound, "the machine's record names no network slot");
     ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Adopt(*index));
     TakeSlot(std::move(slot));
+    // The server may have ended between recording another and setting it.
+    RETURN_IF_ERROR(slot_->SetPolicy(policy));
   }
   if (host_.cgroups) {
     // One that was started where there were none goes on without.

@@ -18,10 +18,15 @@ class HostShare {
 
   // Takes what its machine needs and puts it into `config`, whose disk is the file of the disk's
   // only layer; `base` is the image under it. On failure nothing is left.
-  Status Acquire(const std::string& base, bool internet, vmm::MachineConfig& config);
+  Status Acquire(const std::string& base, const net::NetworkPolicy& policy,
+                 vmm::MachineConfig& config);
   // Takes over what an earlier server took for a machine of this record, and completes `config`
-  // likewise. kNotFound when something of it is gone.
-  Status Adopt(const json::object& machine, const std::string& base, vmm::MachineConfig& config);
+  // likewise; its slot gets the policy again. kNotFound when something of it is gone.
+  Status Adopt(const json::object& machine, const std::string& base,
+               const net::NetworkPolicy& policy, vmm::MachineConfig& config);
+  bool HasSlot() const { return slot_.has_value(); }
+  // Of its slot, which there is. On failure the policy before stays.
+  Status SetPolicy(const net::NetworkPolicy& policy) { return slot_->SetPolicy(policy); }
   // Holds what its machine writes to a block device, since the host's disk is about to be full: the
   // first write that finds no room there would end that device. Or lets it go on. Harmless where
   // there is no device, or when it is so already. For any thread.

@@ -199,6 +199,13 @@ class ManagerImpl final : public Manager {
         [sandbox, seconds = *timeout_sec] { return sandbox->SetTimeout(seconds); });
   }
 
+  Result<store::SandboxRecord> SetNetwork(const std::string& tenant, const std::string& id,
+                                          const Network& change) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    return sandbox->executor().Call([sandbox, change] { return sandbox->SetNetwork(change); });
+  }
+
   Result<std::unique_ptr<Lease>> Use(const std::string& tenant, const std::string& id) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
@@ -335,7 +342,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(template_::Resolved from,
                      services_.catalogue.Find(tenant, request.template_name));
     RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
-    RETURN_IF_ERROR(FitToEngine(engine(), request));
+    RETURN_IF_ERROR(FitToEngine(engine(), services_.host.slots != nullptr, request));
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     record.disk_backend = disk_backend_;
     RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));

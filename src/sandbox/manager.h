@@ -13,6 +13,7 @@
 #include "disk/backend.h"
 #include "os/paths.h"
 #include "sandbox/limits.h"
+#include "sandbox/network.h"
 #include "sandbox/observer.h"
 #include "snapshot/inspect.h"
 #include "snapshot/packed.h"
@@ -31,8 +32,10 @@ struct CreateRequest {
   int64_t timeout_sec = 300;  // idle seconds until it is paused or ends; 0: never
   // "pause" or "stop"; by default "pause" where the engine can.
   std::optional<std::string> on_timeout;
-  bool auto_resume = false;    // a Use() while it is paused lets it go on
-  std::optional<bool> egress;  // default: as the template's snapshot, else none
+  bool auto_resume = false;  // a Use() while it is paused lets it go on
+  Network network;           // what is absent: as the template's snapshot, else as by default
+  // Whether its machine has a network; by default when the policy lets it reach anything.
+  std::optional<bool> has_network;
   std::map<std::string, std::string> envs;
   std::map<std::string, std::string> metadata;
 };
@@ -160,6 +163,12 @@ class Manager {
   // Resets the idle timer; with a timeout, changes it too. kAborted when it does not run.
   virtual Result<store::SandboxRecord> Ping(const std::string& tenant, const std::string& id,
                                             std::optional<int64_t> timeout_sec) = 0;
+
+  // Changes what it may reach, at once; what `change` leaves out stays. kInvalidArgument for lists
+  // that are wrong, kFailedPrecondition when it has no network slot, kAborted when it does not run.
+  // On failure all is as it was.
+  virtual Result<store::SandboxRecord> SetNetwork(const std::string& tenant, const std::string& id,
+                                                  const Network& change) = 0;
 
   // For use; lets a paused one with auto_resume go on first. kNotFound, or kAborted ("sandbox 'x'
   // is stopped") when it does not run.

@@ -71,7 +71,7 @@ TEST_F(ManagerTest, WhatCannotBeMadeChangesNothing) {
   request.memory_mb = -1;
   EXPECT_EQ(manager_->Create(kTenant, request).error().code, Code::kInvalidArgument);
   request.memory_mb.reset();
-  request.egress = true;
+  request.network.allow_internet_access = true;
   const auto refused = manager_->Create(kTenant, request);
   EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
   EXPECT_THAT(refused.error().message, HasSubstr("there is none in tests"));

@@ -60,14 +60,27 @@ Status CheckTimeout(int64_t timeout_sec) {
               kMaxTimeoutSec);
 }
 
-Status FitToEngine(const vmm::EngineInfo& engine, CreateRequest& request) {
+Error NoNetworkSlots() {
+  return {Code::kFailedPrecondition,
+          "allow_out, deny_out, rates, max_connections and changes of a running sandbox need a "
+          "network slot, which this server's sandboxes do not have: run it as root, with --engine "
+          "firecracker; without one, allow_internet_access is all that can be said, at the start",
+          {}};
+}
+
+Status FitToEngine(const vmm::EngineInfo& engine, bool has_slots, CreateRequest& request) {
   if (!engine.snapshots) {
     if (request.on_timeout == "pause") {
       return Fail(Code::kUnimplemented, "{}", engine.snapshots_explanation);
     }
     if (!request.on_timeout) request.on_timeout = "stop";
   }
-  if (!request.egress.value_or(false) || engine.user_network || engine.needs_slot) return {};
+  if (has_slots) return {};
+  const bool internet = request.network.allow_internet_access.value_or(false);
+  // Of a snapshot's machine, a network that reaches nothing.
+  const bool closed = request.has_network.value_or(false) && !internet;
+  if (request.network.NeedsSlot() || closed) return Fail(NoNetworkSlots());
+  if (!internet || engine.user_network) return {};
   return Fail(Code::kFailedPrecondition, "this host can give a sandbox no network: {}",
               engine.user_network_explanation);
 }
@@ -101,7 +114,8 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   record.timeout_sec = request.timeout_sec;
   record.on_timeout = on_timeout;
   record.auto_resume = request.auto_resume;
-  record.egress = request.egress.value_or(false);
+  record.egress = request.has_network.value_or(!request.network.IsOff());
+  record.network = ToJson(request.network);
   record.envs = request.envs;
   record.metadata = request.metadata;
   record.agent_token = RandomHex(64);

@@ -20,8 +20,12 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
                                       const template_::Resolved& from, const Limits& limits);
 
 // What a request leaves open and the engine decides. kUnimplemented and kFailedPrecondition for
-// what it cannot do here.
-Status FitToEngine(const vmm::EngineInfo& engine, CreateRequest& request);
+// what it, or this host with or without network slots, cannot do.
+Status FitToEngine(const vmm::EngineInfo& engine, bool has_slots, CreateRequest& request);
+
+// kFailedPrecondition: what is asked for needs a network slot, and this server's machines have
+// none.
+Error NoNetworkSlots();
 
 // The record of a sandbox that goes on from where `parent` is, with a new id and token.
 store::SandboxRecord PlanFork(const store::SandboxRecord& parent);

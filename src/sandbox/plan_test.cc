@@ -223,22 +223,43 @@ TEST(TextTest, PathsOfTheHostAreCutToTheirLastName) {
 
 TEST(PlanTest, WhatTheEngineCannotDoIsRefusedOrLeftOut) {
   vmm::EngineInfo engine;
-  engine.user_network_explanation = "passt is missing";
-  CreateRequest request;
-  EXPECT_TRUE(FitToEngine(engine, request));
-  EXPECT_FALSE(request.on_timeout);
-  request.egress = true;
-  EXPECT_EQ(FitToEngine(engine, request).error().code, Code::kFailedPrecondition);
-
   engine.snapshots = false;
   engine.snapshots_explanation = "no snapshots yet";
-  engine.needs_slot = true;
-  EXPECT_TRUE(FitToEngine(engine, request));
+  CreateRequest request;
+  EXPECT_TRUE(FitToEngine(engine, true, request));
   EXPECT_EQ(request.on_timeout, "stop");
   request.on_timeout = "pause";
-  const Status refused = FitToEngine(engine, request);
+  const Status refused = FitToEngine(engine, true, request);
   EXPECT_EQ(refused.error().code, Code::kUnimplemented);
   EXPECT_EQ(refused.error().message, "no snapshots yet");
+}
+
+TEST(PlanTest, ANetworkThatTheHostCannotGiveIsRefused) {
+  vmm::EngineInfo engine;
+  engine.user_network_explanation = "passt is missing";
+  CreateRequest request;
+  EXPECT_TRUE(FitToEngine(engine, false, request));
+  EXPECT_FALSE(request.on_timeout);
+  request.network.allow_internet_access = true;
+  const Status no_network = FitToEngine(engine, false, request);
+  EXPECT_EQ(no_network.error().code, Code::kFailedPrecondition);
+  EXPECT_THAT(no_network.error().message, testing::HasSubstr("passt is missing"));
+  EXPECT_TRUE(FitToEngine(engine, true, request));
+
+  engine.user_network = true;
+  EXPECT_TRUE(FitToEngine(engine, false, request));
+  request.network.deny_out = {"1.1.1.1"};
+  const Status no_slot = FitToEngine(engine, false, request);
+  EXPECT_EQ(no_slot.error().code, Code::kFailedPrecondition);
+  EXPECT_THAT(no_slot.error().message, testing::HasSubstr("need a network slot"));
+  EXPECT_TRUE(FitToEngine(engine, true, request));
+
+  // A snapshot's machine that has a network whose policy was closed later.
+  CreateRequest closed;
+  closed.has_network = true;
+  closed.network.allow_internet_access = false;
+  EXPECT_EQ(FitToEngine(engine, false, closed).error().code, Code::kFailedPrecondition);
+  EXPECT_TRUE(FitToEngine(engine, true, closed));
 }
 
 }  // namespace

@@ -96,6 +96,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Ends it and removes all of it. Harmless when that has been done.
   Status Destroy();
   Result<store::SandboxRecord> SetTimeout(int64_t timeout_sec);
+  // See Manager::SetNetwork().
+  Result<store::SandboxRecord> SetNetwork(const Network& change);
   // Tries to store what IsUnsaved().
   void Save();
   // Whether a machine of it runs, or may run.
@@ -208,6 +210,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::string WhyHeld() const;
   std::string WhyHeldLocked() const;  // the lock is held
   void HandleHold(const std::string& why);
+
+  // sandbox_network.cc
+  Result<net::NetworkPolicy> Policy() const;
+  Status CheckNetworkChange() const;
+  Status RecordNetwork(const Network& network);
+  Status ApplyNetwork(const Network& before, const Network& after, Phases& phases);
 
   // sandbox_end.cc
   // `of` is the signal of the machine that has ended, which may be one before the present one.

@@ -45,6 +45,7 @@ snapshot::Manifest Sandbox::Describe(const std::string& snapshot_id) const {
   manifest.memory_mb = now.memory_mb;
   manifest.disk_mb = now.disk_mb;
   manifest.egress = now.egress;
+  manifest.network = now.network;
   manifest.kernel = now.kernel;
   manifest.image = now.image;
   manifest.template_name = now.template_name;

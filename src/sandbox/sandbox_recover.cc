@@ -75,8 +75,9 @@ void Sandbox::AdoptOrEnd() {
 
 Status Sandbox::Adopt() {
   ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
+  ASSIGN_OR_RETURN(const net::NetworkPolicy policy, Policy());
   // What the machine stands on may be gone because the machine is: after the host's restart, say.
-  const Status host = share_.Adopt(record().machine, BaseImage(), config);
+  const Status host = share_.Adopt(record().machine, BaseImage(), policy, config);
   auto machine = services_.engine.Adopt(config, record().machine);
   if (!machine && machine.error().code == Code::kNotFound) {
     return Fail(Error{Code::kNotFound, "the machine ended while the server was away",

@@ -135,7 +135,8 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   ASSIGN_OR_RETURN(vmm::MachineConfig config, Configuration());
   config.kernel = source.boot.vmlinux;
   config.initramfs = source.boot.initramfs;
-  RETURN_IF_ERROR(share_.Acquire(BaseImage(), planned.egress, config));
+  ASSIGN_OR_RETURN(const net::NetworkPolicy policy, Policy());
+  RETURN_IF_ERROR(share_.Acquire(BaseImage(), policy, config));
   phases.Mark("host");
   ASSIGN_OR_RETURN(auto machine, services_.engine.Boot(config, deadline));
   auto agent = std::make_shared<agent::Client>(machine->channel(), "");
@@ -151,6 +152,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
 }
 
 Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases) {
+  RETURN_IF_ERROR(Policy());  // which this server may not be able to keep
   Restored restored;
   if (source.ready) {
     restored = std::move(source.ready->restored);

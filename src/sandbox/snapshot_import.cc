@@ -144,6 +144,8 @@ class Import {
       return Damaged("no machine has {} CPUs and {} MiB of memory", manifest_.vcpus,
                      manifest_.memory_mb);
     }
+    const auto network = NetworkOf(manifest_.egress, manifest_.network);
+    if (!network) return Damaged("its {}", network.error().message);
     return {};
   }
 

@@ -81,7 +81,11 @@ Status FillFromSnapshot(const Services& services, const template_::Resolved& fro
   ASSIGN_OR_RETURN(const snapshot::Manifest manifest,
                    snapshot::Open(services.config.paths.Snapshot(from.record.snapshot)));
   if (!request.disk_mb) request.disk_mb = manifest.disk_mb;
-  if (!request.egress) request.egress = manifest.egress;
+  auto network = NetworkOf(manifest.egress, manifest.network);
+  if (!network) return Fail(Code::kDataLoss, "the snapshot's {}", network.error().message);
+  // With another policy whether there is a network follows from that.
+  if (request.network == Network()) request.has_network = manifest.egress;
+  request.network = Merge(*network, request.network);
   return {};
 }
 
