@@ -84,6 +84,7 @@ std::unique_ptr<CLI::App> BuildApp(Invocation& invocation) {
   AddPause(*app, invocation);
   AddResume(*app, invocation);
   AddFork(*app, invocation);
+  AddNetwork(*app, invocation);
   AddStop(*app, invocation);
   AddRm(*app, invocation);
   AddTemplate(*app, invocation);

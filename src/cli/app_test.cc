@@ -84,6 +84,8 @@ TEST(Parse, WrongCommandLinesAreUsageErrors) {
                              Words{"fork"},
                              Words{"fork", "a", "b"},
                              Words{"fork", "a", "-n", "0"},
+                             Words{"network"},
+                             Words{"network", "a", "--upload-kbps", "-1"},
                              Words{"snapshot"},
                              Words{"snapshot", "create"},
                              Words{"snapshot", "rm"},

@@ -21,6 +21,7 @@ void AddLogs(CLI::App& app, Invocation& invocation);
 void AddPause(CLI::App& app, Invocation& invocation);
 void AddResume(CLI::App& app, Invocation& invocation);
 void AddFork(CLI::App& app, Invocation& invocation);
+void AddNetwork(CLI::App& app, Invocation& invocation);
 void AddStop(CLI::App& app, Invocation& invocation);
 void AddRm(CLI::App& app, Invocation& invocation);
 void AddTemplate(CLI::App& app, Invocation& invocation);

@@ -114,7 +114,8 @@ void AddPositionals(const Place& place, const CompletionSources& sources, Collec
     out.AddAll(sources.sandboxes(Which::kRunning));
   } else if (path == "resume") {
     out.AddAll(sources.sandboxes(Which::kPaused));
-  } else if (path == "stop" || ((path == "fork" || path == "snapshot create") && first)) {
+  } else if (path == "stop" ||
+             ((path == "fork" || path == "network" || path == "snapshot create") && first)) {
     out.AddAll(sources.sandboxes(Which::kLive));
   } else if (path == "rm" || (path == "logs" && first)) {
     out.AddAll(sources.sandboxes(Which::kAll));

@@ -67,6 +67,8 @@ TEST(Complete, PausedOnesAndSnapshots) {
   EXPECT_EQ(At({"pause", "sb-"}), (List{"sb-aaa", "sb-bbb"}));
   EXPECT_EQ(At({"resume", ""}), List{"sb-paused"});
   EXPECT_EQ(At({"fork", "sb-p"}), List{"sb-paused"});
+  EXPECT_EQ(At({"network", "sb-p"}), List{"sb-paused"});
+  EXPECT_EQ(At({"network", "sb-paused", "--no-e"}), List{"--no-egress"});
   EXPECT_EQ(At({"fork", "-n", "2", "sb-p"}), List{"sb-paused"});
   EXPECT_EQ(At({"snapshot", ""}),
             (List{"create", "ls", "inspect", "verify", "rm", "export", "import"}));

@@ -52,6 +52,7 @@ void AddCreate(CLI::App& app, Invocation& invocation) {
       "  id=$(wrenn create)\n"
       "  wrenn create --template minimal --memory 128 --timeout 0\n"
       "  wrenn create --egress --env TOKEN\n"
+      "  wrenn create --allow-out 1.1.1.1,9.9.9.0/24 --upload-kbps 8000\n"
       "  wrenn create --template my-snapshot --timeout 600 --on-timeout stop");
   command->callback(
       [&invocation, options] { invocation.run = [options] { return Create(*options); }; });

@@ -35,6 +35,7 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
                "While it is paused, let a command, copy or terminal bring it back");
   app.add_flag("--egress", options.egress,
                "Let it reach the internet; by default it has no network");
+  AddNetworkOptions(app, options.network);
   app.add_option("-e,--env", options.envs,
                  "Environment variable for its processes, KEY=VALUE, or KEY to pass on")
       ->allow_extra_args(false)
@@ -72,6 +73,8 @@ Result<json::object> CreateRequest(const SandboxOptions& options) {
   if (!options.on_timeout.empty()) request["on_timeout"] = options.on_timeout;
   if (options.auto_resume) request["auto_resume"] = true;
   if (options.egress) request["egress"] = true;
+  json::object network = NetworkMembers(options.network);
+  if (!network.empty()) request["network"] = std::move(network);
   ASSIGN_OR_RETURN(json::object envs, ReadPairs(options.envs, "--env", true));
   if (!envs.empty()) request["envs"] = std::move(envs);
   ASSIGN_OR_RETURN(json::object labels, ReadPairs(options.labels, "--label", false));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "cli/network_options.h"
 
 namespace CLI {
 class App;
@@ -23,6 +24,7 @@ struct SandboxOptions {
   std::string on_timeout;  // empty: the server's default
   bool auto_resume = false;
   bool egress = false;
+  NetworkOptions network;
   std::vector<std::string> envs;
   std::vector<std::string> labels;
 };

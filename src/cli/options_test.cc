@@ -39,5 +39,15 @@ TEST(SandboxOptions, EachBecomesAField) {
                           {"metadata", {{"x", ""}}}}));
 }
 
+TEST(SandboxOptions, TheNetworkIsWhatWasSaidOfIt) {
+  EXPECT_EQ(Request({"--allow-out", "1.1.1.1,2606:4700::/32", "--allow-out", "9.9.9.9",
+                     "--deny-out", "none", "--upload-kbps", "0", "--max-connections", "5"})
+                .at("network"),
+            (json::object{{"allow_out", {"1.1.1.1", "2606:4700::/32", "9.9.9.9"}},
+                          {"deny_out", json::array()},
+                          {"upload_kbps", 0},
+                          {"max_connections", 5}}));
+}
+
 }  // namespace
 }  // namespace wrenn::cli
