@@ -30,17 +30,23 @@ Result<std::string> FindFirecracker(const std::string& binary) {
 Result<FirecrackerVersion> AskVersion(const std::string& binary) {
   os::CommandOptions command;
   command.argv = {binary, "--version"};
-  ASSIGN_OR_RETURN(const std::string output,
-                   os::RunCommandOrFail(command, Deadline::After(seconds(30))));
+  const auto output = os::RunCommandOrFail(command, Deadline::After(seconds(30)));
+  if (!output) {
+    return Fail(Error{Code::kFailedPrecondition,
+                      fmt::format("'{}' is no Firecracker: {}; name the right program with "
+                                  "--firecracker",
+                                  binary, output.error().message),
+                      output.error().detail});
+  }
   constexpr std::string_view kBefore = "Firecracker v";
-  const size_t begin = output.find(kBefore);
+  const size_t begin = output->find(kBefore);
   if (begin == std::string::npos) {
     return Fail(Code::kFailedPrecondition,
                 "'{}' does not say that it is Firecracker, but '{}': name the right program with "
                 "--firecracker",
-                binary, output.substr(0, output.find('\n')).substr(0, 100));
+                binary, output->substr(0, output->find('\n')).substr(0, 100));
   }
-  return ParseFirecrackerVersion(output.substr(begin + kBefore.size()));
+  return ParseFirecrackerVersion(output->substr(begin + kBefore.size()));
 }
 
 class FirecrackerEngine final : public Engine {

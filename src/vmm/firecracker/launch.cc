@@ -160,6 +160,11 @@ Result<FirecrackerParts> LaunchFirecracker(const MachineConfig& config,
                                            const FirecrackerFacts& facts, Deadline deadline) {
   Steps steps;
   RETURN_IF_ERROR(Validate(FirecrackerConfig(config)));
+  if (::access(facts.binary.c_str(), X_OK) < 0) {
+    return Fail(Code::kFailedPrecondition,
+                "Firecracker has vanished since the server started: install it again, or name "
+                "another with --firecracker");
+  }
   if (!os::IsElfFile(config.kernel)) {
     return Fail(Code::kFailedPrecondition,
                 "the template's kernel is damaged, it is no ELF file: build the template again "
