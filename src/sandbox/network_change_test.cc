@@ -5,6 +5,7 @@
 #include "net/test_world.h"
 #include "os/command.h"
 #include "sandbox/manager_fixture.h"
+#include "snapshot/folder.h"
 
 namespace wrenn::sandbox {
 namespace {

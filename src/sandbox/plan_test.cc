@@ -1,6 +1,6 @@
 #include "sandbox/plan.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "base/encoding.h"
 #include "base/id.h"
