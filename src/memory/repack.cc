@@ -48,10 +48,10 @@ Choice Choose(const Image& image) {
 
 }  // namespace
 
-bool WantsRepack(const Image& image) {
+bool WantsRepack(const Image& image, unsigned patience) {
   if (image.base == kZero) return false;
   const Choice choice = Choose(image);
-  return choice.count >= kManyFiles || choice.wasted > kMuchWaste;
+  return choice.count >= patience * kManyFiles || choice.wasted > patience * kMuchWaste;
 }
 
 Result<Image> Repack(const Image& image, const std::string& from_directory,

@@ -15,7 +15,8 @@ namespace wrenn::memory {
 Result<Image> Repack(const Image& image, const std::string& from_directory,
                      const std::string& directory);
 
-// Whether that would be worth it: there are many such files, or they hold much that is not used.
-bool WantsRepack(const Image& image);
+// Whether that would be worth it: there are many such files, or they hold much that is not used;
+// with `patience`, so many times as many and as much.
+bool WantsRepack(const Image& image, unsigned patience = 1);
 
 }  // namespace wrenn::memory

@@ -79,6 +79,7 @@ void Sandbox::EndStandby(const std::string& why) {
   services_.Tell(gone ? Severity::kInfo : Severity::kError, id_,
                  gone ? "stands by no longer" : "its machine that stood by could not be ended",
                  times);
+  TidyLater();
 }
 
 void Sandbox::EndStandbyInTime() {

@@ -16,6 +16,10 @@
 namespace wrenn::sandbox {
 namespace {
 
+// What may pile up where a machine stands by, which will most likely go on soon and does not want
+// to wait for this: so many times as much as otherwise.
+constexpr unsigned kPatience = 8;
+
 Status RemoveFiles(const std::string& folder, std::span<const disk::Layer> layers) {
   return disk::RemoveLayers(folder, disk::Layers(layers.begin(), layers.end()));
 }
@@ -100,8 +104,10 @@ Result<snapshot::Manifest> Sandbox::MakeTidy(const std::string& from, const std:
   ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(from));
   ASSIGN_OR_RETURN(disk::Layers layers, disk::ParseLayers(manifest.layers));
   ASSIGN_OR_RETURN(memory::Image image, memory::Load(from));
-  const size_t count = disk::LayersToMerge(from, layers);
-  const bool repack = memory::WantsRepack(image);
+  const bool waits = HoldsMachine();
+  // The layers of a machine are merged while it runs.
+  const size_t count = waits ? 0 : disk::LayersToMerge(from, layers);
+  const bool repack = memory::WantsRepack(image, waits ? kPatience : 1);
   if (count == 0 && !repack) return manifest;
 
   ASSIGN_OR_RETURN(snapshot::Draft draft,
