@@ -5,7 +5,21 @@
 
 namespace wrenn::sandbox {
 
+namespace {
+
 using store::SandboxState;
+
+// For the journal, however long the lists are.
+std::string Summary(const Network& network) {
+  const auto count = [](const std::optional<std::vector<std::string>>& list) {
+    return list ? list->size() : 0;
+  };
+  return fmt::format("internet {}, {} allowed, {} denied",
+                     network.allow_internet_access.value_or(false) ? "on" : "off",
+                     count(network.allow_out), count(network.deny_out));
+}
+
+}  // namespace
 
 Result<net::NetworkPolicy> Sandbox::Policy() const {
   const store::SandboxRecord now = record();
@@ -63,7 +77,7 @@ Status Sandbox::ApplyNetwork(const Network& before, const Network& after, Phases
 Status Sandbox::RecordNetwork(const Network& network) {
   store::SandboxRecord next = record();
   next.network = ToJson(network);
-  const store::EventRecord event = MakeEvent({next.state, "", "network", "intent", next.network});
+  const store::EventRecord event = MakeEvent({next.state, Summary(network), "network", "intent"});
   RETURN_IF_ERROR(services_.store.UpdateSandbox(next, &event));
   std::lock_guard lock(mutex_);
   record_ = std::move(next);
