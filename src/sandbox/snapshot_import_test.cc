@@ -113,6 +113,9 @@ TEST_F(SnapshotImportTest, RefusesWhatDoesNotFitTogether) {
   ExpectRefused(with("memory_mb", 128), "memory");
   ExpectRefused(with("vcpus", 1000), "CPUs");
   ExpectRefused(with("disk_mb", 0), "disk");
+  ExpectRefused(with("network", json::object{{"allow_out", json::array{"10.0.0.0/8"}}}),
+                "network.allow_out");
+  ExpectRefused(with("network", json::object{{"rules", 1}}), "unknown field 'network.rules'");
   ExpectRefused(with("layers", json::array{"disk-00000000000000000000.qcow2"}), "missing");
   ExpectRefused(with("layers", json::array{"../disk.qcow2"}), "");
   ExpectRefused(with("layers", json::array{"state"}), "");
