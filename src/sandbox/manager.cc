@@ -10,6 +10,7 @@
 #include "sandbox/plan.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
+#include "sandbox/shutdown.h"
 #include "sandbox/snapshot_transfer.h"
 #include "sandbox/template_check.h"
 #include "sandbox/template_snapshot.h"
@@ -254,7 +255,7 @@ class ManagerImpl final : public Manager {
       if (state != store::SandboxState::kPaused) continue;
       sandbox->executor().Post([sandbox] { sandbox->EndStandby("the server ends"); });
     }
-    if (sandboxes != AtShutdown::kKeep) EndRunning(sandboxes, deadline);
+    if (sandboxes != AtShutdown::kKeep) EndRunning(directory_, sandboxes, deadline);
     gate_.WaitEmpty(deadline);
     // What still waits for a guest does not any more.
     for (const auto& sandbox : directory_.Live()) sandbox->Interrupt();
@@ -405,23 +406,6 @@ class ManagerImpl final : public Manager {
       child->executor().Post([child] { (void)child->Destroy(); });
     }
     return Fail(failure->WithContext(fmt::format("'{}' could not be forked", parent.id())));
-  }
-
-  void EndRunning(AtShutdown how, Deadline deadline) {
-    std::vector<std::future<void>> ending;
-    for (const auto& sandbox : directory_.Live()) {
-      if (sandbox->record().state == store::SandboxState::kPaused) continue;
-      auto promise = std::make_shared<std::promise<void>>();
-      auto ended = promise->get_future();
-      const bool taken = sandbox->executor().Post([sandbox, how, promise] {
-        constexpr const char* kReason = "the server was stopped";
-        if (how == AtShutdown::kPause) (void)sandbox->Pause(kReason);
-        if (how == AtShutdown::kStop) (void)sandbox->Stop(kReason);
-        promise->set_value();
-      });
-      if (taken) ending.push_back(std::move(ended));
-    }
-    for (const auto& one : ending) (void)one.wait_until(deadline.when());
   }
 
   const ManagerConfig config_;
