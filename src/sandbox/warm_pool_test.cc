@@ -25,7 +25,13 @@ class WarmPoolTest : public ManagerFixture {
   }
   // So many, or more: the pool may be quicker than a look at it.
   bool WaitForReady(int count) {
-    return WaitFor([&] { return Ready() >= count; });
+    if (WaitFor([&] { return Ready() >= count; })) return true;
+    std::lock_guard lock(mutex_);
+    for (const Happening& one : happenings_) {
+      if (one.severity == Severity::kInfo) continue;
+      ADD_FAILURE() << one.message << " " << json::serialize(one.details);
+    }
+    return false;
   }
 };
 
