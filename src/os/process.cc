@@ -175,7 +175,8 @@ Result<Process> Process::Spawn(const SpawnOptions& options) {
   plan.error_pipe = error_write.get();
   plan.jail = jail ? &*jail : nullptr;
   if (options.environment || jail) {
-    plan.environment = Pointers(options.environment.value_or(std::vector<std::string>()));
+    if (options.environment) plan.environment = Pointers(*options.environment);
+    if (plan.environment.empty()) plan.environment.push_back(nullptr);
   } else {
     for (char** entry = environ; *entry; ++entry) plan.environment.push_back(*entry);
     plan.environment.push_back(nullptr);

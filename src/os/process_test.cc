@@ -98,7 +98,8 @@ TEST(ProcessTest, AppliesSessionLimitsUmaskAndPrivileges) {
   options.umask = 077;
   options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, RLIM_INFINITY}};
   options.no_new_privileges = true;
-  options.environment = std::vector<std::string>{"ONLY=this"};
+  const std::string more = "AND=" + std::string(200, 'x');
+  options.environment = std::vector<std::string>{"ONLY=this", more};
   auto process = Process::Spawn(options);
   ASSERT_TRUE(process) << process.error().ToString();
   EXPECT_TRUE(process->Wait(Soon())->Success());
@@ -106,7 +107,8 @@ TEST(ProcessTest, AppliesSessionLimitsUmaskAndPrivileges) {
   EXPECT_EQ(text.find("0077\n0\n" + dir->path() + "\nNoNewPrivs:\t1\n"), 0u) << text;
   const std::string pid = std::to_string(process->pid());
   EXPECT_NE(text.find(pid + " " + pid + "\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("ONLY=this"), std::string::npos);
+  EXPECT_NE(text.find("ONLY=this\n"), std::string::npos);
+  EXPECT_NE(text.find(more + "\n"), std::string::npos);
   EXPECT_EQ(text.find("HOME="), std::string::npos);
 }
 
