@@ -103,7 +103,7 @@ Result<net::NetworkPolicy> PolicyOf(const Network& network) { return MakePolicy(
 
 Result<Network> NetworkOf(bool egress, const json::object& network) {
   ASSIGN_OR_RETURN(Network parsed, ParseNetwork(network, "network"));
-  if (!parsed.allow_internet_access) parsed.allow_internet_access = egress;
+  if (!parsed.allow_internet_access) parsed.allow_internet_access = egress && network.empty();
   return parsed;
 }
 

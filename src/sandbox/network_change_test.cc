@@ -89,6 +89,20 @@ TEST_F(NetworkChangeTest, IsTheRequestsAndThenWhatItIsChangedTo) {
   EXPECT_TRUE(HasEvent(id, "network", "done"));
 }
 
+// That it has a network for its list does not mean that it may reach all.
+TEST_F(NetworkChangeTest, AnAllowListAloneAllowsNothingElse) {
+  const std::string id = CreateWith(Lists({"1.1.1.1"}, {}));
+  EXPECT_TRUE(Stored(id).egress);
+  EXPECT_EQ(NetworkOf(Stored(id))->allow_internet_access, false);
+  EXPECT_THAT(Set("allow4"), HasSubstr("1.1.1.1"));
+  EXPECT_THAT(Set("deny4"), HasSubstr("0.0.0.0"));
+  EXPECT_THAT(Set("deny6"), HasSubstr("::"));
+  Network change;
+  change.upload_kbps = 1000;
+  ASSERT_TRUE(manager_->SetNetwork(kTenant, id, change));
+  EXPECT_THAT(Set("deny4"), HasSubstr("0.0.0.0"));
+}
+
 TEST_F(NetworkChangeTest, WhatCannotBeStoredIsNotDone) {
   const std::string id = CreateWith(Lists({}, {"9.9.9.9"}));
   const auto before = Set("deny4");
@@ -149,7 +163,7 @@ TEST_F(NetworkChangeTest, OnlyOfOneThatRuns) {
   ASSERT_TRUE(manager_->Stop(kTenant, id, "asked to"));
   const auto changed = manager_->SetNetwork(kTenant, id, Lists({"1.1.1.1"}, {}));
   EXPECT_EQ(changed.error().code, Code::kAborted);
-  EXPECT_EQ(Stored(id).network, json::object());
+  EXPECT_EQ(Stored(id).network, (json::object{{"allow_internet_access", false}}));
 }
 
 class NoSlotTest : public ManagerFixture {};
@@ -160,7 +174,7 @@ TEST_F(NoSlotTest, WithoutASlotNothingIsChanged) {
   const auto changed = manager_->SetNetwork(kTenant, id, Lists({"1.1.1.1"}, {}));
   EXPECT_EQ(changed.error().code, Code::kFailedPrecondition);
   EXPECT_THAT(changed.error().message, HasSubstr("--engine firecracker"));
-  EXPECT_EQ(Stored(id).network, json::object());
+  EXPECT_EQ(Stored(id).network, (json::object{{"allow_internet_access", false}}));
   EXPECT_FALSE(HasEvent(id, "network", "intent"));
 }
 

@@ -115,7 +115,9 @@ Result<store::SandboxRecord> MakePlan(const std::string& tenant, const CreateReq
   record.on_timeout = on_timeout;
   record.auto_resume = request.auto_resume;
   record.egress = request.has_network.value_or(!request.network.IsOff());
-  record.network = ToJson(request.network);
+  Network network = request.network;
+  network.allow_internet_access = network.allow_internet_access.value_or(false);
+  record.network = ToJson(network);
   record.envs = request.envs;
   record.metadata = request.metadata;
   record.agent_token = RandomHex(64);
