@@ -48,6 +48,8 @@ def quiet_state():
     if vmms():
         return None
     state = host_state()
+    if state != host_state():
+        return None  # one made or removed between two of the listings
     if len([name for name in state["ip"] if name.startswith("wrenn-")]) != READY_SLOTS:
         return None
     # Which numbers those in the pool have is no matter.
