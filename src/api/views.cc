@@ -22,7 +22,7 @@ void AddTime(json::object& object, std::string_view name, const std::optional<st
 // With what is absent in a record or a manifest: sandbox::NetworkOf().
 json::object NetworkView(bool egress, const json::object& network) {
   json::object view = network;
-  view.emplace("allow_internet_access", egress);
+  view.emplace("allow_internet_access", egress && network.empty());
   for (const char* list : {"allow_out", "deny_out"}) view.emplace(list, json::array());
   return view;
 }

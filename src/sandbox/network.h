@@ -41,7 +41,7 @@ Network Merge(const Network& base, const Network& change);
 Result<net::NetworkPolicy> PolicyOf(const Network& network);
 
 // As records and snapshots' manifests have it, which say in `egress` whether the machine has a
-// network at all: where no policy says otherwise, that is the internet. kInvalidArgument as above.
+// network at all: where there is no policy, that is the internet. kInvalidArgument as above.
 Result<Network> NetworkOf(bool egress, const json::object& network);
 inline Result<Network> NetworkOf(const store::SandboxRecord& record) {
   return NetworkOf(record.egress, record.network);

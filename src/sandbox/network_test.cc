@@ -31,6 +31,8 @@ TEST(NetworkTest, ComesBackAsItWasFromRequestsAndRecords) {
   // Records of before there were policies.
   EXPECT_EQ(NetworkOf(true, {})->allow_internet_access, true);
   EXPECT_EQ(NetworkOf(false, {})->allow_internet_access, false);
+  // A machine has a network for a list, too.
+  EXPECT_EQ(NetworkOf(true, {{"allow_out", json::array{"1.1.1.1"}}})->allow_internet_access, false);
   EXPECT_EQ(ToJson(Parse("{}")), json::object());
 }
 

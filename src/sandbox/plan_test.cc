@@ -52,6 +52,20 @@ TEST(PlanTest, TakesDefaultsFromTheTemplate) {
   EXPECT_NE(plan->agent_token, MakePlan("tenant", request, Template(), SomeLimits())->agent_token);
 }
 
+TEST(PlanTest, AnAllowListNeedsANetworkAndIsNotTheInternet) {
+  CreateRequest request;
+  EXPECT_FALSE(MakePlan("tenant", request, Template(), SomeLimits())->egress);
+  request.network.allow_out = {"1.1.1.1"};
+  const auto plan = MakePlan("tenant", request, Template(), SomeLimits());
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(plan->egress);
+  EXPECT_EQ(NetworkOf(*plan)->allow_internet_access, false);
+  request.network.allow_internet_access = true;
+  EXPECT_EQ(
+      NetworkOf(*MakePlan("tenant", request, Template(), SomeLimits()))->allow_internet_access,
+      true);
+}
+
 TEST(PlanTest, RefusesWhatIsOutOfRangeNamingTheField) {
   struct Case {
     std::string field;
