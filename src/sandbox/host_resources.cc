@@ -42,17 +42,24 @@ Result<std::unique_ptr<net::SlotPool>> OpenSlots(const ManagerConfig& config,
   return Fail(pool.error().WithContext("network slots, which this engine needs, cannot be made"));
 }
 
-std::optional<os::CgroupTree> OpenCgroups(const ManagerConfig& config) {
+Result<std::optional<os::CgroupTree>> OpenCgroups(const ManagerConfig& config) {
+  constexpr const char* kWithout = "memory, processors and processes of VMMs are not limited";
+  if (config.isolation.cgroups == Want::kOff) {
+    Warn(config, kWithout, "cgroups are switched off");
+    return std::nullopt;
+  }
   auto tree = os::CgroupTree::Open(os::Sha256Hex(config.paths.root).substr(0, 16));
+  if (!tree && config.isolation.cgroups == Want::kOn) {
+    return Fail(tree.error().WithContext("VMMs shall be limited by cgroups"));
+  }
   if (!tree) {
-    Warn(config, "memory, processors and processes of VMMs are not limited",
-         tree.error().ToString());
+    Warn(config, kWithout, tree.error().ToString());
     return std::nullopt;
   }
   for (const std::string& controller : tree->missing()) {
     Warn(config, "a limit of VMMs is off", "there is no cgroup controller '" + controller + "'");
   }
-  return std::move(*tree);
+  return std::optional(std::move(*tree));
 }
 
 Status CheckDiskRate(const ManagerConfig& config, const vmm::EngineInfo& engine) {
@@ -76,9 +83,13 @@ Result<HostResources> HostResources::Open(const ManagerConfig& config,
     ASSIGN_OR_RETURN(resources.disks,
                      disk::DmSnapshots::Open(config.paths.root, std::move(on_step)));
   }
-  if (!engine.needs_slot) return resources;
-  ASSIGN_OR_RETURN(resources.slots, OpenSlots(config, live));
-  resources.cgroups = OpenCgroups(config);
+  if (engine.needs_slot) {
+    ASSIGN_OR_RETURN(resources.slots, OpenSlots(config, live));
+  }
+  resources.vmm_memory_bytes = engine.vmm_memory_bytes;
+  if (engine.vmm_memory_bytes > 0) {
+    ASSIGN_OR_RETURN(resources.cgroups, OpenCgroups(config));
+  }
   return resources;
 }
 

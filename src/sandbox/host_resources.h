@@ -24,6 +24,7 @@ inline constexpr uint32_t kFirstUser = 0x70000000;
 // Each may be missing, where the engine or the host does without.
 struct HostResources {
   std::optional<os::CgroupTree> cgroups;
+  uint64_t vmm_memory_bytes = 0;  // vmm::EngineInfo's
   std::unique_ptr<disk::DmSnapshots> disks;
   std::unique_ptr<net::SlotPool> slots;
   // Called after each step of taking and giving back ("slot", "slot-gone"), for fault

@@ -10,17 +10,25 @@ namespace {
 // The kernel closes a dead VMM's disk within milliseconds; a busy host may take longer.
 constexpr std::chrono::seconds kRemoveLimit{10};
 
-// What a VMM takes beside the guest's memory, and its threads beside those of virtual CPUs.
-constexpr uint64_t kVmmMemory = 128 << 20;
+// What a VMM has beside its virtual CPUs: QEMU ends itself when it gets none of the up to 64
+// threads that read and write its disks.
 constexpr unsigned kVmmCpuMillis = 250;
-constexpr uint64_t kVmmThreads = 64;
+constexpr uint64_t kVmmThreads = 96;
 
-os::CgroupLimits LimitsOf(const vmm::MachineConfig& config) {
+os::CgroupLimits LimitsOf(const vmm::MachineConfig& config, uint64_t vmm_memory_bytes) {
   os::CgroupLimits limits;
-  limits.memory_bytes = (static_cast<uint64_t>(config.memory_mb) << 20) + kVmmMemory;
+  limits.memory_bytes = (static_cast<uint64_t>(config.memory_mb) << 20) + vmm_memory_bytes;
   limits.cpu_millis = static_cast<unsigned>(config.vcpus) * 1000 + kVmmCpuMillis;
   limits.processes = static_cast<uint64_t>(config.vcpus) + kVmmThreads;
   return limits;
+}
+
+// What cannot be assigned.
+template <typename T>
+void Move(std::optional<T>& from, std::optional<T>& to) {
+  to.reset();
+  if (from) to.emplace(std::move(*from));
+  from.reset();
 }
 
 }  // namespace
@@ -119,6 +127,13 @@ HostUse HostShare::Use() const {
   return use;
 }
 
+void HostShare::TakeFrom(HostShare& other) {
+  std::scoped_lock lock(mutex_, other.mutex_);
+  Move(other.disk_, disk_);
+  Move(other.slot_, slot_);
+  Move(other.cgroup_, cgroup_);
+}
+
 void HostShare::Step(std::string_view name) const {
   if (host_.on_step) host_.on_step(id_, name);
 }
@@ -146,7 +161,8 @@ Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& pol
     Step("slot");
   }
   if (host_.cgroups) {
-    ASSIGN_OR_RETURN(os::Cgroup cgroup, host_.cgroups->Make(id_, LimitsOf(config)));
+    ASSIGN_OR_RETURN(os::Cgroup cgroup,
+                     host_.cgroups->Make(id_, LimitsOf(config, host_.vmm_memory_bytes)));
     TakeCgroup(std::move(cgroup));
     Step("cgroup");
   }

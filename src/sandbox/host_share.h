@@ -20,6 +20,8 @@ class HostShare {
   // only layer; `base` is the image under it. On failure nothing is left.
   Status Acquire(const std::string& base, const net::NetworkPolicy& policy,
                  vmm::MachineConfig& config);
+  // Takes over what another has of this id, when this has nothing.
+  void TakeFrom(HostShare& other);
   // Takes over what an earlier server took for a machine of this record, and completes `config`
   // likewise; its slot gets the policy again. kNotFound when something of it is gone.
   Status Adopt(const json::object& machine, const std::string& base,

@@ -206,6 +206,15 @@ struct WarmPoolConfig {
   std::map<std::string, int> fixed;  // by a template's name, whatever the demand
 };
 
+// Whether something is used that needs rights or a part of the kernel: where it can be had (a log
+// line says when it cannot), never, or always (without it nothing starts).
+enum class Want { kAuto, kOff, kOn };
+
+// What keeps VMMs from the host and from each other beyond what every VMM does by itself.
+struct Isolation {
+  Want cgroups = Want::kAuto;  // limits of memory, processors and processes
+};
+
 struct ManagerConfig {
   os::Paths paths;
   Limits limits = DefaultLimits();
@@ -225,6 +234,7 @@ struct ManagerConfig {
   // How long a paused sandbox's machine stands in memory, so that it goes on at once; 0: not at
   // all.
   std::chrono::milliseconds standby{60'000};
+  Isolation isolation;
   // Whether memory and disk of a snapshot are compared with their digests whenever a machine is
   // restored from it. Machine state and memory map always are.
   bool verify_at_load = false;

@@ -12,13 +12,13 @@ void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers) {
                                                                      : vmm::DiskFormat::kRaw;
 }
 
-Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
+Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, HostShare& share,
                                 vmm::MachineConfig config, const Source& source, Deadline deadline,
                                 Phases& phases) {
   Restored restored;
+  const std::string base = template_::ImageFile(services.config.paths, source.manifest->image);
   if (services.config.verify_at_load) {
-    const std::string image = template_::ImageFile(services.config.paths, source.manifest->image);
-    RETURN_IF_ERROR(snapshot::VerifyForLoad(source.snapshot, *source.manifest, image));
+    RETURN_IF_ERROR(snapshot::VerifyForLoad(source.snapshot, *source.manifest, base));
     phases.Mark("verify");
   }
   ASSIGN_OR_RETURN(restored.disk, files.TakeDisk(source.snapshot, *source.manifest, 0));
@@ -27,6 +27,8 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
   config.memory = files.MemoryBase();
   RETURN_IF_ERROR(services.engine.CheckFingerprint(config, source.manifest->fingerprint));
   phases.Mark("disk");
+  RETURN_IF_ERROR(share.Acquire(base, config.user_network, config));
+  phases.Mark("host");
 
   uint64_t filled = 0;
   const auto fill = [&](const memory::ProcessMemory& memory) -> Status {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "agent/client.h"
+#include "sandbox/host_share.h"
 #include "sandbox/phases.h"
 #include "sandbox/sandbox_files.h"
 #include "sandbox/source.h"
@@ -22,10 +23,10 @@ struct Restored {
 void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers);
 
 // Brings the machine of source.snapshot up in `files`, whose folders exist, as `config` wants it
-// (id, sizes and folders; disk and memory are found here). On failure the files may be there in
-// part, and nothing runs. kFailedPrecondition when it does not fit this host, kDataLoss when it is
-// damaged.
-Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files,
+// (id, sizes and folders; disk and memory are found here), with what it needs of the host in
+// `share`. On failure nothing runs, and the caller removes what is there of the files and of the
+// share. kFailedPrecondition when it does not fit this host, kDataLoss when it is damaged.
+Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, HostShare& share,
                                 vmm::MachineConfig config, const Source& source, Deadline deadline,
                                 Phases& phases);
 

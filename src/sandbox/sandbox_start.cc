@@ -156,10 +156,11 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
   Restored restored;
   if (source.ready) {
     restored = std::move(source.ready->restored);
+    share_.TakeFrom(source.ready->share);
   } else {
     RETURN_IF_ERROR(files_.MakeFolders());
     ASSIGN_OR_RETURN(restored,
-                     RestoreMachine(services_, files_, Shape(), source, deadline, phases));
+                     RestoreMachine(services_, files_, share_, Shape(), source, deadline, phases));
   }
   NoteDisk(restored.disk, source.manifest->layer_digests);
   std::shared_ptr<agent::Client> agent = std::move(restored.agent);

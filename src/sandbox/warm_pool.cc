@@ -32,7 +32,8 @@ constexpr int kRounds = 3;
 ReadyMachine::~ReadyMachine() {
   if (!restored.machine) return;
   if (restored.agent) restored.agent->channel().Close();
-  if (restored.machine->Kill(Deadline::After(kKillLimit))) (void)files.RemoveAll();
+  if (!restored.machine->Kill(Deadline::After(kKillLimit)) || !share.Release({})) return;
+  (void)files.RemoveAll();
 }
 
 WarmPool::WarmPool(Services& services) : services_(services), thread_([this] { Run(); }) {}
@@ -208,11 +209,12 @@ Result<std::unique_ptr<ReadyMachine>> WarmPool::Make(const PoolShape& shape) {
       Reservation reservation,
       services_.admission.Reserve({0, 0, shape.memory_mb, shape.disk_mb, shape.memory_mb}));
   const std::string id = NewId("sb");
-  auto machine = std::make_unique<ReadyMachine>(
-      id, SandboxFiles(services_.config.paths, id, nullptr), std::move(reservation));
+  auto machine =
+      std::make_unique<ReadyMachine>(id, SandboxFiles(services_.config.paths, id, nullptr),
+                                     services_.host, std::move(reservation));
   Status warm = WarmUp(*machine, shape);
   if (warm) return machine;
-  if (!machine->restored.machine) (void)machine->files.RemoveAll();
+  if (!machine->restored.machine && machine->share.Release({})) (void)machine->files.RemoveAll();
   services_.Tell(
       Severity::kWarning, "", "no warm machine could be made",
       {{"template", shape.template_name}, {"error", CleanTail(warm.error().ToString())}});
@@ -230,8 +232,8 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   config.user_network = shape.egress;
   Phases phases;
   const Deadline deadline = Deadline::After(kMakeLimit);
-  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, config, shape.source,
-                                                    deadline, phases));
+  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config,
+                                                    shape.source, deadline, phases));
   vmm::Machine& vmm = *machine.restored.machine;
   machine.restored.agent =
       std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);

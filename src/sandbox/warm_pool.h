@@ -19,12 +19,16 @@ namespace wrenn::sandbox {
 // A machine of the pool, with the id of the sandbox that it will be. Ends with its files at the end
 // of its life, unless `restored` has been taken out of it.
 struct ReadyMachine {
-  ReadyMachine(std::string name, SandboxFiles place, Reservation part)
-      : id(std::move(name)), files(std::move(place)), reservation(std::move(part)) {}
+  ReadyMachine(std::string name, SandboxFiles place, HostResources& host, Reservation part)
+      : id(std::move(name)),
+        files(std::move(place)),
+        share(host, id),
+        reservation(std::move(part)) {}
   ~ReadyMachine();
 
   const std::string id;
   SandboxFiles files;
+  HostShare share;
   Restored restored;
   Reservation reservation;
 };

@@ -20,6 +20,7 @@ struct ServerConfig {
   sandbox::WarmPoolConfig warm_pool;
   int64_t standby_seconds = 60;
   bool verify_at_load = false;
+  sandbox::Isolation isolation;
   sandbox::Limits limits = sandbox::DefaultLimits();
   std::string disk_backend = "auto";
   vmm::DiskRate disk_rate;

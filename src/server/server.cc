@@ -82,6 +82,7 @@ Result<std::unique_ptr<sandbox::Manager>> MakeManager(const ServerConfig& config
   manager.warm_pool = config.warm_pool;
   manager.standby = std::chrono::seconds(config.standby_seconds);
   manager.verify_at_load = config.verify_at_load;
+  manager.isolation = config.isolation;
   manager.observer = LogHappening;
   manager.on_step = FaultFromEnvironment();
   return sandbox::MakeManager(std::move(manager), store, catalogue, engine);

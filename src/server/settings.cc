@@ -115,6 +115,16 @@ Status SetVerifyAtLoad(ServerConfig& config, const std::string& value) {
   return {};
 }
 
+template <auto Member>
+Status SetIsolation(ServerConfig& config, const std::string& value) {
+  std::string choice;
+  RETURN_IF_ERROR(SetChoice(choice, value, {"auto", "on", "off"}));
+  config.isolation.*Member = choice == "on"    ? sandbox::Want::kOn
+                             : choice == "off" ? sandbox::Want::kOff
+                                               : sandbox::Want::kAuto;
+  return {};
+}
+
 Status SetLogFile(ServerConfig& config, const std::string& value) {
   return SetPath(config.log_file, value);
 }
@@ -162,6 +172,7 @@ Status SetStandby(ServerConfig& config, const std::string& value) {
   return {};
 }
 
+using sandbox::Isolation;
 using sandbox::Limits;
 
 // The order counts: root before runtime.
@@ -205,6 +216,9 @@ constexpr Setting kSettings[] = {
      SetDiskBandwidth},
     {"disk.ops_per_sec", "WRENN_DISK_OPS_PER_SEC", "--disk-ops-per-sec", "N",
      "How often it may, likewise (no limit)", true, SetDiskOperations},
+    {"isolation.cgroups", "WRENN_CGROUPS", "--cgroups", "auto|on|off",
+     "Whether memory, processors and processes of VMMs are limited (auto: where they can be)",
+     false, SetIsolation<&Isolation::cgroups>},
     {"limits.max_sandboxes", "WRENN_MAX_SANDBOXES", "--max-sandboxes", "N",
      "Sandboxes at a time; 0, here and below: no limit", true, SetLimit<&Limits::max_sandboxes>},
     {"limits.max_memory_mb", "WRENN_MAX_MEMORY_MB", "--max-memory-mb", "MIB",

@@ -138,6 +138,9 @@ struct EngineInfo {
   bool raw_disks = false;
   bool needs_slot = false;
   bool disk_rates = false;  // whether MachineConfig::disk_rate is kept
+  // What a VMM takes of the host's memory beside its guest's, at most, as far as that is counted in
+  // a cgroup; 0: its VMMs are no processes of their own.
+  uint64_t vmm_memory_bytes = 0;
 };
 
 class Engine {

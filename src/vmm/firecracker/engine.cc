@@ -14,6 +14,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds kReapLimit{10};
+constexpr uint64_t kVmmMemory = 128 << 20;
 
 Result<std::string> FindFirecracker(const std::string& binary) {
   if (auto found = os::FindProgram(binary)) return found;
@@ -63,6 +64,7 @@ class FirecrackerEngine final : public Engine {
     info_.raw_disks = true;
     info_.needs_slot = true;
     info_.disk_rates = true;
+    info_.vmm_memory_bytes = kVmmMemory;
   }
 
   const EngineInfo& info() const override { return info_; }

@@ -68,6 +68,10 @@ Result<Version> FindQemu(const std::string& binary) {
   return version;
 }
 
+// Its own 20 MiB, 32 of translated code under emulation and as many of a large qcow2 disk's tables,
+// and files that it has just written.
+constexpr uint64_t kVmmMemory = 256 << 20;
+
 class QemuEngine final : public Engine {
  public:
   QemuEngine(QemuOptions options, const Version& version)
@@ -78,6 +82,7 @@ class QemuEngine final : public Engine {
     info_.user_network = network.has_value();
     info_.user_network_explanation =
         network ? "by passt, to public IPv4 addresses" : network.error().message;
+    info_.vmm_memory_bytes = kVmmMemory;
     facts_.binary = options_.binary;
     facts_.tsc_khz = HostTscKhz();
     facts_.readonly_memory = std::pair(version.major, version.minor) >= std::pair(8, 2);

@@ -31,6 +31,7 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
   if (network >= 0) options.pass_fds.push_back(network);
   options.no_new_privileges = true;
   options.die_with_parent = config.passing;
+  options.cgroup_fd = config.cgroup_fd;
   options.umask = 077;
   options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 1024}};
   ASSIGN_OR_RETURN(os::Process process, os::Process::Spawn(options));
