@@ -256,6 +256,7 @@ class FakeManager final : public sandbox::Manager {
 
   Totals totals() const override { return {}; }
   const vmm::EngineInfo& engine() const override { return engine_; }
+  sandbox::Protections protections() const override { return {}; }
   std::string MetricsText() const override { return "wrenn_sandboxes 1\n"; }
   int Shutdown(sandbox::AtShutdown, Deadline) override { return 0; }
 

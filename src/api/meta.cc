@@ -8,6 +8,7 @@ namespace wrenn::api {
 
 Status GetHealth(Context& context) {
   const vmm::EngineInfo& engine = context.services.manager.engine();
+  const sandbox::Protections on = context.services.manager.protections();
   return context.RespondJson(
       200, json::object{{"status", "ok"},
                         {"version", context.services.version},
@@ -17,8 +18,9 @@ Status GetHealth(Context& context) {
                           {"acceleration", engine.acceleration},
                           {"explanation", engine.explanation},
                           {"security_boundary", engine.security_boundary},
-                          {"user_network", engine.user_network || engine.needs_slot},
-                          {"snapshots", engine.snapshots}}}});
+                          {"user_network", engine.user_network || on.slots},
+                          {"snapshots", engine.snapshots}}},
+                        {"isolation", {{"cgroups", on.cgroups}, {"slots", on.slots}}}});
 }
 
 Status GetOpenApi(Context& context) {

@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "base/io.h"
+#include "net/slot_plan.h"
 #include "os/files.h"
 #include "os/process_info.h"
 
@@ -84,10 +85,10 @@ std::vector<std::string> PasstCommandLine(int fd) {
   return {
       "passt", "--foreground", "--quiet", "--fd", fmt::format("{}", fd),
       // Without it the gateway's address would stand for the host, its loopback included.
-      "--no-map-gw", "--ipv4-only", "--address", kGuestAddress, "--netmask", kGuestNetmask,
-      "--gateway", kGuestGateway,
+      "--no-map-gw", "--ipv4-only", "--address", kSlotGuestAddress, "--netmask", kSlotNetmask,
+      "--gateway", kSlotGateway,
       // The gateway's own address: answers of a resolver on the host's loopback come from there.
-      "--dns-forward", kGuestGateway,
+      "--dns-forward", kSlotGateway,
       // The guest is configured by its kernel's command line.
       "--no-dhcp",
       // Nothing is forwarded into the guest.
@@ -101,7 +102,7 @@ Result<UserNetwork> StartUserNetwork(int stderr_fd) {
   ASSIGN_OR_RETURN(auto inner, SocketPair());  // machine and relay
   ASSIGN_OR_RETURN(os::Process passt,
                    Start(PasstCommandLine(kFirstFd), {outer.second.get()}, stderr_fd));
-  auto relay = Start({egress, kGuestAddress, kGuestGateway},
+  auto relay = Start({egress, kSlotGuestAddress, kSlotGateway},
                      {inner.second.get(), outer.first.get()}, stderr_fd);
   if (!relay) {
     (void)passt.Kill(Deadline::After(std::chrono::seconds(5)));

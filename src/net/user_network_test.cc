@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "net/frame_filter.h"
+#include "net/slot_plan.h"
 #include "net/test_frames.h"
 
 namespace wrenn::net {
@@ -78,8 +79,8 @@ class UserNetworkTest : public testing::Test {
 TEST_F(UserNetworkTest, DoesNotReachTheHostByAnyAddress) {
   Listener tcp(SOCK_STREAM);
   Listener udp(SOCK_DGRAM);
-  std::vector<std::string> addresses = {"127.0.0.1",   "127.9.9.9",   "0.0.0.0",
-                                        kGuestGateway, kGuestAddress, "255.255.255.255"};
+  std::vector<std::string> addresses = {"127.0.0.1",  "127.9.9.9",       "0.0.0.0",
+                                        kSlotGateway, kSlotGuestAddress, "255.255.255.255"};
   const auto host = HostAddresses();
   ASSERT_TRUE(host) << host.error().ToString();
   for (const Address4 own : *host) {
@@ -89,11 +90,11 @@ TEST_F(UserNetworkTest, DoesNotReachTheHostByAnyAddress) {
   }
   uint16_t port = 42000;
   for (const std::string& address : addresses) {
-    Send(TcpSyn(kGuestAddress, address, tcp.port, port++));
-    Send(Udp(kGuestAddress, address, udp.port, "hello"));
+    Send(TcpSyn(kSlotGuestAddress, address, tcp.port, port++));
+    Send(Udp(kSlotGuestAddress, address, udp.port, "hello"));
   }
   // Frames are handled in order: once this question is answered, all before it have been.
-  Send(ArpQuestion(kGuestAddress, kGuestGateway));
+  Send(ArpQuestion(kSlotGuestAddress, kSlotGateway));
   for (;;) {
     auto frame = Receive();
     ASSERT_TRUE(frame) << frame.error().ToString();
@@ -104,7 +105,7 @@ TEST_F(UserNetworkTest, DoesNotReachTheHostByAnyAddress) {
 }
 
 TEST_F(UserNetworkTest, EndsWithTheMachine) {
-  Send(ArpQuestion(kGuestAddress, kGuestGateway));
+  Send(ArpQuestion(kSlotGuestAddress, kSlotGateway));
   ASSERT_TRUE(Receive());
   network_.socket.Reset();
   for (os::Process& process : network_.processes) {

@@ -50,6 +50,11 @@ LinkEntry ReadLink(std::string_view message) {
 
 }  // namespace
 
+std::string ToString(const MacAddress& mac) {
+  return fmt::format("{:02X}:{:02X}:{:02X}:{:02X}:{:02X}:{:02X}", mac[0], mac[1], mac[2], mac[3],
+                     mac[4], mac[5]);
+}
+
 Result<Links> Links::Open() {
   ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open(NETLINK_ROUTE));
   return Links(std::move(socket));

@@ -13,6 +13,8 @@
 namespace wrenn::os {
 
 using MacAddress = std::array<uint8_t, 6>;
+// "02:FC:00:00:00:05"
+std::string ToString(const MacAddress& mac);
 
 // One end of a pair of virtual Ethernet devices (veth(4)).
 struct VethEnd {

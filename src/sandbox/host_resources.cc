@@ -37,9 +37,30 @@ Result<std::unique_ptr<net::SlotPool>> OpenSlots(const ManagerConfig& config,
   for (const store::SandboxRecord& record : live) {
     if (const auto slot = HostShare::SlotIn(record.machine)) in_use.push_back(*slot);
   }
-  auto pool = net::SlotPool::Start(std::move(options), in_use);
+  return net::SlotPool::Start(std::move(options), in_use);
+}
+
+// Where an engine can do without, none.
+Result<std::unique_ptr<net::SlotPool>> ChooseSlots(const ManagerConfig& config,
+                                                   const vmm::EngineInfo& engine,
+                                                   const std::vector<store::SandboxRecord>& live) {
+  if (!engine.needs_slot && !engine.takes_slot) return nullptr;
+  const Want want = config.isolation.slots;
+  if (want == Want::kOff && engine.needs_slot) {
+    return Fail(Code::kInvalidArgument, "{} needs network slots: use --slots auto", engine.name);
+  }
+  constexpr const char* kWithout = "egress is by user-mode networks, not by network slots";
+  if (want == Want::kOff) {
+    Warn(config, kWithout, "slots are switched off");
+    return nullptr;
+  }
+  auto pool = OpenSlots(config, live);
   if (pool) return pool;
-  return Fail(pool.error().WithContext("network slots, which this engine needs, cannot be made"));
+  if (engine.needs_slot || want == Want::kOn) {
+    return Fail(pool.error().WithContext("network slots cannot be made"));
+  }
+  Warn(config, kWithout, pool.error().ToString());
+  return nullptr;
 }
 
 Result<std::optional<os::CgroupTree>> OpenCgroups(const ManagerConfig& config) {
@@ -83,9 +104,8 @@ Result<HostResources> HostResources::Open(const ManagerConfig& config,
     ASSIGN_OR_RETURN(resources.disks,
                      disk::DmSnapshots::Open(config.paths.root, std::move(on_step)));
   }
-  if (engine.needs_slot) {
-    ASSIGN_OR_RETURN(resources.slots, OpenSlots(config, live));
-  }
+  ASSIGN_OR_RETURN(resources.slots, ChooseSlots(config, engine, live));
+  resources.slot_for_all = engine.needs_slot;
   resources.vmm_memory_bytes = engine.vmm_memory_bytes;
   if (engine.vmm_memory_bytes > 0) {
     ASSIGN_OR_RETURN(resources.cgroups, OpenCgroups(config));

@@ -27,6 +27,7 @@ struct HostResources {
   uint64_t vmm_memory_bytes = 0;  // vmm::EngineInfo's
   std::unique_ptr<disk::DmSnapshots> disks;
   std::unique_ptr<net::SlotPool> slots;
+  bool slot_for_all = false;  // not only for machines with a network
   // Called after each step of taking and giving back ("slot", "slot-gone"), for fault
   // points; may be empty. See ManagerConfig::on_step.
   std::function<void(const std::string& id, std::string_view step)> on_step;

@@ -154,7 +154,7 @@ Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& pol
     ASSIGN_OR_RETURN(auto disk, host_.disks->Attach(id_, config.disk, base));
     TakeDisk(std::move(disk));
   }
-  if (host_.slots) {
+  if (host_.slots && (host_.slot_for_all || config.network)) {
     ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(policy));
     TakeSlot(std::move(slot));
     RETURN_IF_ERROR(slot_->SetTapOwner(kFirstUser + static_cast<uint32_t>(slot_->plan().index)));
@@ -177,9 +177,11 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
     ASSIGN_OR_RETURN(auto disk, host_.disks->Adopt(id_, config.disk, base));
     TakeDisk(std::move(disk));
   }
-  if (host_.slots) {
-    const auto index = SlotIn(machine);
-    if (!index) return Fail(Code::kNotFound, "the machine's record names no network slot");
+  if (const auto index = SlotIn(machine)) {
+    if (!host_.slots) {
+      return Fail(Code::kFailedPrecondition,
+                  "its machine is in a network slot, and this server has none: see --slots");
+    }
     ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Adopt(*index));
     TakeSlot(std::move(slot));
     // The server may have ended between recording another and setting it.

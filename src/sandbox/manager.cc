@@ -236,6 +236,9 @@ class ManagerImpl final : public Manager {
     return {used.sandboxes, used.memory_mb, used.vcpus, used.disk_mb};
   }
 
+  Protections protections() const override {
+    return {services_.host.cgroups.has_value(), services_.host.slots != nullptr};
+  }
   const vmm::EngineInfo& engine() const override { return services_.engine.info(); }
 
   std::string MetricsText() const override {
@@ -343,7 +346,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(template_::Resolved from,
                      services_.catalogue.Find(tenant, request.template_name));
     RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
-    RETURN_IF_ERROR(FitToEngine(engine(), services_.host.slots != nullptr, request));
+    RETURN_IF_ERROR(FitToEngine(engine(), protections().slots, request));
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     record.disk_backend = disk_backend_;
     RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));

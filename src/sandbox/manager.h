@@ -79,6 +79,12 @@ enum class AtShutdown { kKeep, kPause, kStop };
 
 // Thread-safe. Every change of a sandbox runs on that sandbox's own executor, one at a time, and is
 // not bound to the caller: a caller that goes away leaves nothing half-built.
+// What of Isolation is in use.
+struct Protections {
+  bool cgroups = false;
+  bool slots = false;
+};
+
 class Manager {
  public:
   virtual ~Manager() = default;
@@ -190,6 +196,7 @@ class Manager {
   };
   virtual Totals totals() const = 0;
   virtual const vmm::EngineInfo& engine() const = 0;
+  virtual Protections protections() const = 0;
   // Counters and histograms, in the text format of Prometheus.
   virtual std::string MetricsText() const = 0;
 
@@ -213,6 +220,7 @@ enum class Want { kAuto, kOff, kOn };
 // What keeps VMMs from the host and from each other beyond what every VMM does by itself.
 struct Isolation {
   Want cgroups = Want::kAuto;  // limits of memory, processors and processes
+  Want slots = Want::kAuto;    // a network namespace for each network
 };
 
 struct ManagerConfig {

@@ -63,8 +63,9 @@ Status CheckTimeout(int64_t timeout_sec) {
 Error NoNetworkSlots() {
   return {Code::kFailedPrecondition,
           "allow_out, deny_out, rates, max_connections and changes of a running sandbox need a "
-          "network slot, which this server's sandboxes do not have: run it as root, with --engine "
-          "firecracker; without one, allow_internet_access is all that can be said, at the start",
+          "network slot, which this server's sandboxes do not have: run it as root, without "
+          "--slots off (its log says what else is missing); without one, allow_internet_access is "
+          "all that can be said, at the start",
           {}};
 }
 

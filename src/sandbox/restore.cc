@@ -13,8 +13,8 @@ void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers) {
 }
 
 Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, HostShare& share,
-                                vmm::MachineConfig config, const Source& source, Deadline deadline,
-                                Phases& phases) {
+                                vmm::MachineConfig config, const net::NetworkPolicy& policy,
+                                const Source& source, Deadline deadline, Phases& phases) {
   Restored restored;
   const std::string base = template_::ImageFile(services.config.paths, source.manifest->image);
   if (services.config.verify_at_load) {
@@ -27,7 +27,7 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, H
   config.memory = files.MemoryBase();
   RETURN_IF_ERROR(services.engine.CheckFingerprint(config, source.manifest->fingerprint));
   phases.Mark("disk");
-  RETURN_IF_ERROR(share.Acquire(base, config.user_network, config));
+  RETURN_IF_ERROR(share.Acquire(base, policy, config));
   phases.Mark("host");
 
   uint64_t filled = 0;

@@ -152,7 +152,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
 }
 
 Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases) {
-  RETURN_IF_ERROR(Policy());  // which this server may not be able to keep
+  ASSIGN_OR_RETURN(const net::NetworkPolicy policy, Policy());
   Restored restored;
   if (source.ready) {
     restored = std::move(source.ready->restored);
@@ -160,7 +160,7 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
   } else {
     RETURN_IF_ERROR(files_.MakeFolders());
     ASSIGN_OR_RETURN(restored,
-                     RestoreMachine(services_, files_, share_, Shape(), source, deadline, phases));
+                     RestoreMachine(services_, files_, share_, Shape(), policy, source, deadline, phases));
   }
   NoteDisk(restored.disk, source.manifest->layer_digests);
   std::shared_ptr<agent::Client> agent = std::move(restored.agent);
@@ -170,6 +170,8 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
   }
   TakeMachine(std::move(restored.machine), std::move(agent));
   RETURN_IF_ERROR(files_.WriteMachine(record().machine));
+  // One of the pool could reach nothing so far.
+  if (source.ready && share_.HasSlot()) RETURN_IF_ERROR(share_.SetPolicy(policy));
   RETURN_IF_ERROR(Machine()->Continue(deadline));
   phases.Mark("continue");
   return {};
@@ -255,7 +257,7 @@ vmm::MachineConfig Sandbox::Shape() const {
   vmm::MachineConfig config = Place();
   config.vcpus = now.vcpus;
   config.memory_mb = now.memory_mb;
-  config.user_network = now.egress;
+  config.network = now.egress;
   return config;
 }
 

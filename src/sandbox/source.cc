@@ -14,7 +14,7 @@ vmm::MachineConfig Shape(int vcpus, int memory_mb, bool egress) {
   vmm::MachineConfig config;
   config.vcpus = vcpus;
   config.memory_mb = memory_mb;
-  config.user_network = egress;
+  config.network = egress;
   config.memory = "/memory";
   config.disk = "/disk.qcow2";
   return config;

@@ -229,10 +229,10 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   config.runtime_directory = machine.files.runtime();
   config.vcpus = shape.vcpus;
   config.memory_mb = shape.memory_mb;
-  config.user_network = shape.egress;
+  config.network = shape.egress;
   Phases phases;
   const Deadline deadline = Deadline::After(kMakeLimit);
-  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config,
+  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config, {},
                                                     shape.source, deadline, phases));
   vmm::Machine& vmm = *machine.restored.machine;
   machine.restored.agent =

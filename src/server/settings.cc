@@ -219,6 +219,10 @@ constexpr Setting kSettings[] = {
     {"isolation.cgroups", "WRENN_CGROUPS", "--cgroups", "auto|on|off",
      "Whether memory, processors and processes of VMMs are limited (auto: where they can be)",
      false, SetIsolation<&Isolation::cgroups>},
+    {"isolation.slots", "WRENN_SLOTS", "--slots", "auto|on|off",
+     "Whether networks are namespaces of the kernel's instead of user-mode (auto: where they can "
+     "be)",
+     false, SetIsolation<&Isolation::slots>},
     {"limits.max_sandboxes", "WRENN_MAX_SANDBOXES", "--max-sandboxes", "N",
      "Sandboxes at a time; 0, here and below: no limit", true, SetLimit<&Limits::max_sandboxes>},
     {"limits.max_memory_mb", "WRENN_MAX_MEMORY_MB", "--max-memory-mb", "MIB",

@@ -41,7 +41,9 @@ struct MachineConfig {
   std::string disk;
   DiskFormat disk_format = DiskFormat::kQcow2;
   DiskRate disk_rate;         // where the engine keeps it: EngineInfo::disk_rates
-  bool user_network = false;  // egress by a user-mode network; else no network at all
+  // Whether it has a network: its slot's, else a user-mode network. The guest sees the same either
+  // way. (Firecracker's machines always have one.)
+  bool network = false;
   // Where its network slot is mounted (net::Slot::path()); empty: it has none.
   std::string net_namespace;
   // The cgroup that its VMM is started in; -1: the server's own.
@@ -138,6 +140,8 @@ struct EngineInfo {
   bool raw_disks = false;
   bool needs_slot = false;
   bool disk_rates = false;  // whether MachineConfig::disk_rate is kept
+  // Machines with a network take a network slot where there are any.
+  bool takes_slot = false;
   // What a VMM takes of the host's memory beside its guest's, at most, as far as that is counted in
   // a cgroup; 0: its VMMs are no processes of their own.
   uint64_t vmm_memory_bytes = 0;

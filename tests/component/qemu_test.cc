@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "net/frame_filter.h"
+#include "net/slot_plan.h"
 #include "net/user_network.h"
 #include "os/process.h"
 #include "tests/component/real_guest.h"
@@ -145,11 +146,11 @@ TEST_F(QemuTest, UserNetworkDoesNotReachTheHost) {
   auto listener = wire::ListenTcp("0.0.0.0", 0);
   ASSERT_TRUE(listener);
   const uint16_t port = *wire::LocalPort(listener->get());
-  config_.user_network = true;
+  config_.network = true;
   ASSERT_NO_FATAL_FAILURE(Boot());
-  EXPECT_THAT(Shell("cat /etc/resolv.conf"), HasSubstr(net::kGuestGateway));
-  EXPECT_THAT(Shell("ip addr show dev eth0"), HasSubstr(net::kGuestAddress));
-  std::string addresses = net::kGuestGateway;
+  EXPECT_THAT(Shell("cat /etc/resolv.conf"), HasSubstr(net::kSlotGateway));
+  EXPECT_THAT(Shell("ip addr show dev eth0"), HasSubstr(net::kSlotGuestAddress));
+  std::string addresses = net::kSlotGateway;
   const auto host = net::HostAddresses();
   ASSERT_TRUE(host) << host.error().ToString();
   for (const net::Address4 own : *host) {
@@ -173,7 +174,7 @@ TEST_F(QemuTest, UserNetworkDoesNotReachTheHost) {
 
 TEST_F(QemuTest, EndsWithItsNetworkAndSaysSo) {
   if (auto usable = net::CheckUserNetwork(); !usable) GTEST_SKIP() << usable.error().message;
-  config_.user_network = true;
+  config_.network = true;
   ASSERT_NO_FATAL_FAILURE(Boot());
   const json::array helpers = machine_->Record().at("helpers").as_array();
   ASSERT_EQ(helpers.size(), 2u);
@@ -186,7 +187,7 @@ TEST_F(QemuTest, EndsWithItsNetworkAndSaysSo) {
 
 TEST_F(QemuTest, EndsWhenItsNetworkEndedWhileNobodyWatched) {
   if (auto usable = net::CheckUserNetwork(); !usable) GTEST_SKIP() << usable.error().message;
-  config_.user_network = true;
+  config_.network = true;
   ASSERT_NO_FATAL_FAILURE(Boot());
   const json::object record = machine_->Record();
   const json::array& helpers = record.at("helpers").as_array();

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "memory/verify.h"
+#include "net/slot_plan.h"
 #include "net/user_network.h"
 #include "os/process.h"
 #include "tests/component/restore_fixture.h"
@@ -157,19 +158,19 @@ TEST_F(RestoreTest, BothOfTwoProcessorsGoOn) {
 // The addresses are the same in all of them; the host's end is a new one.
 TEST_F(RestoreTest, AClonesNetworkReachesItsOwnGateway) {
   if (auto usable = net::CheckUserNetwork(); !usable) GTEST_SKIP() << usable.error().message;
-  config_.user_network = true;
+  config_.network = true;
   auto parent = BootGuest();
   ASSERT_TRUE(parent) << parent.error().ToString();
   const std::string ask = fmt::format(
       "ip neigh flush dev eth0; nc -w 2 {0} 9 < /dev/null > /dev/null 2>&1; "
       "ip neigh show {0} dev eth0",
-      net::kGuestGateway);
+      net::kSlotGateway);
   ASSERT_THAT((*parent)->Shell(ask), HasSubstr("lladdr"));
   auto frozen = Take(**parent);
   ASSERT_TRUE(frozen) << frozen.error().ToString();
   auto clone = Restore(**frozen);
   ASSERT_TRUE(clone) << clone.error().ToString();
-  EXPECT_THAT((*clone)->Shell("ip addr show dev eth0"), HasSubstr(net::kGuestAddress));
+  EXPECT_THAT((*clone)->Shell("ip addr show dev eth0"), HasSubstr(net::kSlotGuestAddress));
   EXPECT_THAT((*clone)->Shell(ask), HasSubstr("lladdr"));
   // Each has processes of its own, which end with it.
   const json::array helpers = (*clone)->machine->Record().at("helpers").as_array();

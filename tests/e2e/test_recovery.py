@@ -104,6 +104,8 @@ class Recovery(ServerTest):
 
 
 class Network(ServerTest):
+    settings = {"env": {"WRENN_SLOTS": "off"}}  # the user-mode network
+
     @unittest.skipUnless(shutil.which("passt"), "needs passt")
     def test_helpers_live_and_end_with_their_machine(self):
         sandbox = self.sandbox(timeout_sec=0, egress=True)

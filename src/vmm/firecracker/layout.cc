@@ -13,11 +13,6 @@ constexpr const char* kKernel = "/boot/vmlinux";
 constexpr const char* kInitramfs = "/boot/initramfs";
 constexpr const char* kDisk = "/dev/disk";
 
-std::string UpperMac(const os::MacAddress& mac) {
-  return fmt::format("{:02X}:{:02X}:{:02X}:{:02X}:{:02X}:{:02X}", mac[0], mac[1], mac[2], mac[3],
-                     mac[4], mac[5]);
-}
-
 }  // namespace
 
 VmConfig FirecrackerConfig(const MachineConfig& config) {
@@ -29,7 +24,7 @@ VmConfig FirecrackerConfig(const MachineConfig& config) {
   vm.memory_mb = config.memory_mb;
   vm.network_namespace = config.net_namespace;
   vm.tap_device = net::kTapName;
-  vm.tap_mac = UpperMac(net::kSlotGuestMac);
+  vm.tap_mac = os::ToString(net::kSlotGuestMac);
   vm.guest_ip = net::kSlotGuestAddress;
   vm.gateway_ip = net::kSlotGateway;
   vm.net_mask = net::kSlotNetmask;

@@ -1,7 +1,7 @@
 #include "vmm/qemu/command_line.h"
 
 #include "base/json.h"
-#include "net/user_network.h"
+#include "net/slot_plan.h"
 
 namespace wrenn::vmm {
 namespace {
@@ -32,7 +32,13 @@ std::string MemoryBackend(const MachineConfig& config, bool readonly) {
   return json::serialize(object);
 }
 
-std::string NetworkBackend() {
+// Frames without a header for offloads, of either kind: what the guest's device can do is a part of
+// its state, which has to fit both.
+std::string NetworkBackend(const MachineConfig& config) {
+  if (!config.net_namespace.empty()) {
+    return json::serialize(
+        json::object{{"type", "tap"}, {"id", "net0"}, {"fd", std::to_string(kNetworkFd)}});
+  }
   const json::object netdev{
       {"type", "stream"},
       {"id", "net0"},
@@ -61,9 +67,10 @@ void AppendDevices(std::vector<std::string>& argv, const MachineConfig& config) 
                               DiskNodeName(config.disk))});
   }
   Append(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-device,rng=rng0"});
-  if (config.user_network) {
-    Append(argv, {"-netdev", NetworkBackend(), "-device",
-                  "virtio-net-device,id=eth0,netdev=net0,mac=52:54:00:57:52:01"});
+  if (config.network) {
+    const std::string mac = os::ToString(net::kSlotGuestMac);
+    Append(argv, {"-netdev", NetworkBackend(config), "-device",
+                  "virtio-net-device,id=eth0,netdev=net0,mac=" + mac});
   }
 }
 
@@ -104,9 +111,9 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
   if (!config.disk.empty()) line += " root=/dev/vda rw";
   // Not the id: a snapshot of this machine may become many sandboxes. The agent sets their names.
   line += " wrenn.hostname=sandbox";
-  if (config.user_network) {
-    line += fmt::format(" ip={}::{}:{}:sandbox:eth0:off wrenn.dns={}", net::kGuestAddress,
-                        net::kGuestGateway, net::kGuestNetmask, net::kGuestGateway);
+  if (config.network) {
+    line += fmt::format(" ip={}::{}:{}:sandbox:eth0:off wrenn.dns={}", net::kSlotGuestAddress,
+                        net::kSlotGateway, net::kSlotNetmask, net::kSlotGateway);
   }
   return line;
 }

@@ -13,7 +13,8 @@ namespace wrenn::vmm {
 inline constexpr int kQmpFd = 3;  // listening unix sockets:
 inline constexpr int kConsoleFd = 4;
 inline constexpr int kAgentFd[2] = {5, 6};
-inline constexpr int kNetworkFd = 7;  // one end of a socket pair with passt; only with user_network
+// With a network: its slot's TAP device, else one end of a socket pair with its user-mode network.
+inline constexpr int kNetworkFd = 7;
 
 // The name of a disk layer's node in QEMU's block graph: its file's without the suffix.
 std::string DiskNodeName(const std::string& path);

@@ -143,15 +143,32 @@ TEST(QemuCommandLineTest, Kvm) {
 
 TEST(QemuCommandLineTest, UserNetwork) {
   MachineConfig config = TestConfig();
-  config.user_network = true;
+  config.network = true;
   const auto argv = QemuCommandLine(config, Emulated());
   const auto netdev = ParseJsonObject(After(argv, "-netdev"));
   ASSERT_TRUE(netdev);
   EXPECT_EQ(netdev->at("type").as_string(), "stream");
   EXPECT_EQ(netdev->at("addr").at("str").as_string(), "7");
   EXPECT_THAT(After(argv, "-append"),
-              HasSubstr(" ip=192.0.0.2::192.0.0.1:255.255.255.248:sandbox:eth0:off "
-                        "wrenn.dns=192.0.0.1"));
+              HasSubstr(" ip=169.254.0.21::169.254.0.22:255.255.255.252:sandbox:eth0:off "
+                        "wrenn.dns=169.254.0.22"));
+}
+
+TEST(QemuCommandLineTest, ASlotsNetworkDiffersInItsBackendOnly) {
+  MachineConfig config = TestConfig();
+  config.network = true;
+  auto user = QemuCommandLine(config, Emulated());
+  config.net_namespace = "/run/w/slots/wrenn-7";
+  auto slot = QemuCommandLine(config, Emulated());
+  const auto netdev = ParseJsonObject(After(slot, "-netdev"));
+  ASSERT_TRUE(netdev);
+  EXPECT_EQ(netdev->at("type").as_string(), "tap");
+  EXPECT_EQ(netdev->at("fd").as_string(), "7");
+  EXPECT_TRUE(
+      HasPair(slot, "-device", "virtio-net-device,id=eth0,netdev=net0,mac=02:FC:00:00:00:05"));
+  std::erase(user, After(user, "-netdev"));
+  std::erase(slot, After(slot, "-netdev"));
+  EXPECT_EQ(user, slot);
 }
 
 TEST(KernelCommandLineTest, EmulationGivesTheClock) {

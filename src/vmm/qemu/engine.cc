@@ -72,6 +72,11 @@ Result<Version> FindQemu(const std::string& binary) {
 // and files that it has just written.
 constexpr uint64_t kVmmMemory = 256 << 20;
 
+Status CheckNetwork(const MachineConfig& config) {
+  if (!config.network || !config.net_namespace.empty()) return {};
+  return net::CheckUserNetwork();
+}
+
 class QemuEngine final : public Engine {
  public:
   QemuEngine(QemuOptions options, const Version& version)
@@ -82,6 +87,7 @@ class QemuEngine final : public Engine {
     info_.user_network = network.has_value();
     info_.user_network_explanation =
         network ? "by passt, to public IPv4 addresses" : network.error().message;
+    info_.takes_slot = true;
     info_.vmm_memory_bytes = kVmmMemory;
     facts_.binary = options_.binary;
     facts_.tsc_khz = HostTscKhz();
@@ -196,7 +202,7 @@ Status QemuEngine::SettleKvm(const std::string& kernel, const std::string& initr
 }
 
 Result<std::unique_ptr<Machine>> QemuEngine::Boot(const MachineConfig& config, Deadline deadline) {
-  if (config.user_network) RETURN_IF_ERROR(net::CheckUserNetwork());
+  RETURN_IF_ERROR(CheckNetwork(config));
   RETURN_IF_ERROR(SettleKvm(config.kernel, config.initramfs, deadline));
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline));
   return QemuMachine::Start(std::move(parts));
@@ -211,7 +217,7 @@ HostFacts QemuEngine::Facts() const {
 Result<std::unique_ptr<Machine>> QemuEngine::Restore(const MachineConfig& config,
                                                      const std::string& state,
                                                      const FillMemory& fill, Deadline deadline) {
-  if (config.user_network) RETURN_IF_ERROR(net::CheckUserNetwork());
+  RETURN_IF_ERROR(CheckNetwork(config));
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, Start::kRestore));
   ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
   const auto load = [&]() -> Status {

@@ -97,7 +97,7 @@ TEST(FingerprintTest, ProcessorsMemoryAndDevicesMatter) {
   const std::vector<std::function<void(MachineConfig&, HostFacts&)>> changes = {
       [](MachineConfig& config, HostFacts&) { config.vcpus = 1; },
       [](MachineConfig& config, HostFacts&) { config.memory_mb = 513; },
-      [](MachineConfig& config, HostFacts&) { config.user_network = true; },
+      [](MachineConfig& config, HostFacts&) { config.network = true; },
       [](MachineConfig& config, HostFacts&) { config.disk.clear(); },
   };
   for (size_t i = 0; i < changes.size(); ++i) {

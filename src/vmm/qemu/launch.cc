@@ -5,7 +5,10 @@
 
 #include "base/io.h"
 #include "base/revert.h"
+#include "net/slot_plan.h"
 #include "net/user_network.h"
+#include "os/net_namespace.h"
+#include "os/tap.h"
 #include "vmm/exit_text.h"
 #include "vmm/output_pipe.h"
 #include "wire/sockets.h"
@@ -37,6 +40,24 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
   ASSIGN_OR_RETURN(os::Process process, os::Process::Spawn(options));
   PreferForOutOfMemory(process.pid());
   return process;
+}
+
+// The VMM's end of the machine's network, or nothing; with a user-mode network also its processes.
+Result<UniqueFd> OpenNetwork(const MachineConfig& config, int stderr_fd,
+                             std::vector<os::Process>& helpers) {
+  if (!config.network) return UniqueFd();
+  if (config.net_namespace.empty()) {
+    ASSIGN_OR_RETURN(net::UserNetwork started, net::StartUserNetwork(stderr_fd));
+    helpers = std::move(started.processes);
+    return std::move(started.socket);
+  }
+  ASSIGN_OR_RETURN(const os::NetNamespace slot, os::NetNamespace::Open(config.net_namespace));
+  UniqueFd tap;
+  RETURN_IF_ERROR(slot.Run([&tap]() -> Status {
+    ASSIGN_OR_RETURN(tap, os::OpenTap(net::kTapName));
+    return {};
+  }));
+  return tap;
 }
 
 // A start that failed: says so with the VMM's own words. `stderr_pipe` is the reading end.
@@ -108,12 +129,7 @@ Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts
   ASSIGN_OR_RETURN(VmmEnds ends, MakeRuntimeFiles(files));
   ASSIGN_OR_RETURN(const UniqueFd stderr_pipe, OpenOutputPipe(files.Stderr()));
 
-  UniqueFd network;
-  if (config.user_network) {
-    ASSIGN_OR_RETURN(net::UserNetwork started, net::StartUserNetwork(ends.stderr_pipe.get()));
-    network = std::move(started.socket);
-    helpers = std::move(started.processes);
-  }
+  ASSIGN_OR_RETURN(UniqueFd network, OpenNetwork(config, ends.stderr_pipe.get(), helpers));
   revert.Add([&] {
     for (os::Process& helper : helpers) (void)helper.Kill(Deadline::After(seconds(5)));
   });

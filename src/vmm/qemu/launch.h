@@ -8,7 +8,7 @@
 
 namespace wrenn::vmm {
 
-// Starts the VMM and, with user_network, what carries its network. On failure nothing is left and
+// Starts the VMM and what carries its network, if it has one. On failure nothing is left and
 // the VMM's own words are in the error's detail.
 Result<QemuParts> LaunchQemu(const MachineConfig& config, const HostFacts& facts, Deadline deadline,
                              Start start = Start::kBoot);
