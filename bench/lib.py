@@ -44,6 +44,16 @@ def machine():
     print(f"machine: {os.cpu_count()} x {model}, Linux {platform.release()}, load {load:.1f}")
 
 
+def command_line(pid):
+    """What runs a machine, as it would be outside of a jail, where program and firmware have other paths."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = [word.decode() for word in file.read().split(b"\0")[:-1]]
+    if "-L" in words:
+        words[0] = os.path.basename(words[0])
+        del words[words.index("-L"):words.index("-L") + 2]
+    return words
+
+
 class Series:
     """Figures of one kind, with the runs that failed."""
 

@@ -10,17 +10,18 @@ Status GetHealth(Context& context) {
   const vmm::EngineInfo& engine = context.services.manager.engine();
   const sandbox::Protections on = context.services.manager.protections();
   return context.RespondJson(
-      200, json::object{{"status", "ok"},
-                        {"version", context.services.version},
-                        {"engine",
-                         {{"name", engine.name},
-                          {"version", engine.version},
-                          {"acceleration", engine.acceleration},
-                          {"explanation", engine.explanation},
-                          {"security_boundary", engine.security_boundary},
-                          {"user_network", engine.user_network || on.slots},
-                          {"snapshots", engine.snapshots}}},
-                        {"isolation", {{"cgroups", on.cgroups}, {"slots", on.slots}}}});
+      200, json::object{
+               {"status", "ok"},
+               {"version", context.services.version},
+               {"engine",
+                {{"name", engine.name},
+                 {"version", engine.version},
+                 {"acceleration", engine.acceleration},
+                 {"explanation", engine.explanation},
+                 {"security_boundary", engine.security_boundary},
+                 {"user_network", engine.user_network || on.slots},
+                 {"snapshots", engine.snapshots}}},
+               {"isolation", {{"jail", on.jail}, {"cgroups", on.cgroups}, {"slots", on.slots}}}});
 }
 
 Status GetOpenApi(Context& context) {

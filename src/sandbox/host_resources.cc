@@ -106,6 +106,11 @@ Result<HostResources> HostResources::Open(const ManagerConfig& config,
   }
   ASSIGN_OR_RETURN(resources.slots, ChooseSlots(config, engine, live));
   resources.slot_for_all = engine.needs_slot;
+  if (engine.jailed) {
+    resources.users = std::make_unique<UserNumbers>(config.paths.root);
+  } else if (!engine.jail_explanation.empty()) {
+    Warn(config, "VMMs are not jailed", engine.jail_explanation);
+  }
   resources.vmm_memory_bytes = engine.vmm_memory_bytes;
   if (engine.vmm_memory_bytes > 0) {
     ASSIGN_OR_RETURN(resources.cgroups, OpenCgroups(config));

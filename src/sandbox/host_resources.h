@@ -14,12 +14,9 @@
 #include "net/slot_pool.h"
 #include "os/cgroup_tree.h"
 #include "sandbox/manager.h"
+#include "sandbox/user_numbers.h"
 
 namespace wrenn::sandbox {
-
-// The least user and group of a sandbox's VMM, to which its slot's number is added: a range that
-// Linux systems leave to nobody (https://systemd.io/UIDS-GIDS).
-inline constexpr uint32_t kFirstUser = 0x70000000;
 
 // Each may be missing, where the engine or the host does without.
 struct HostResources {
@@ -27,7 +24,8 @@ struct HostResources {
   uint64_t vmm_memory_bytes = 0;  // vmm::EngineInfo's
   std::unique_ptr<disk::DmSnapshots> disks;
   std::unique_ptr<net::SlotPool> slots;
-  bool slot_for_all = false;  // not only for machines with a network
+  std::unique_ptr<UserNumbers> users;  // for VMMs in jails
+  bool slot_for_all = false;           // not only for machines with a network
   // Called after each step of taking and giving back ("slot", "slot-gone"), for fault
   // points; may be empty. See ManagerConfig::on_step.
   std::function<void(const std::string& id, std::string_view step)> on_step;

@@ -1,6 +1,7 @@
 #include "sandbox/host_share.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/revert.h"
 
@@ -41,7 +42,14 @@ std::optional<int> HostShare::SlotIn(const json::object& machine) {
   return static_cast<int>(slot);
 }
 
+uint32_t HostShare::UserIn(const json::object& machine) {
+  JsonReader reader(machine);
+  const int64_t user = reader.Int("user", 0, 0, INT32_MAX);
+  return reader.Finish() ? static_cast<uint32_t>(user) : 0;
+}
+
 void HostShare::Note(json::object& machine) const {
+  if (user_ != 0) machine["user"] = int64_t{user_};
   if (slot_) machine["slot"] = slot_->plan().index;
 }
 
@@ -132,6 +140,7 @@ void HostShare::TakeFrom(HostShare& other) {
   Move(other.disk_, disk_);
   Move(other.slot_, slot_);
   Move(other.cgroup_, cgroup_);
+  user_ = std::exchange(other.user_, 0);
 }
 
 void HostShare::Step(std::string_view name) const {
@@ -141,15 +150,18 @@ void HostShare::Step(std::string_view name) const {
 void HostShare::Complete(vmm::MachineConfig& config) const {
   if (disk_) config.disk = disk_->path();
   if (cgroup_) config.cgroup_fd = cgroup_->fd();
-  if (!slot_) return;
-  config.net_namespace = slot_->path();
-  config.user = kFirstUser + static_cast<uint32_t>(slot_->plan().index);
+  if (slot_) config.net_namespace = slot_->path();
+  config.user = user_;
 }
 
 Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& policy,
                           vmm::MachineConfig& config) {
   Revert revert;
   revert.Add([this] { (void)Release({}); });
+  config.base_image = base;
+  if (host_.users) {
+    ASSIGN_OR_RETURN(user_, host_.users->Take());
+  }
   if (host_.disks) {
     ASSIGN_OR_RETURN(auto disk, host_.disks->Attach(id_, config.disk, base));
     TakeDisk(std::move(disk));
@@ -157,7 +169,7 @@ Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& pol
   if (host_.slots && (host_.slot_for_all || config.network)) {
     ASSIGN_OR_RETURN(net::Slot slot, host_.slots->Claim(policy));
     TakeSlot(std::move(slot));
-    RETURN_IF_ERROR(slot_->SetTapOwner(kFirstUser + static_cast<uint32_t>(slot_->plan().index)));
+    if (host_.slot_for_all) RETURN_IF_ERROR(slot_->SetTapOwner(user_));
     Step("slot");
   }
   if (host_.cgroups) {
@@ -173,6 +185,8 @@ Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& pol
 
 Status HostShare::Adopt(const json::object& machine, const std::string& base,
                         const net::NetworkPolicy& policy, vmm::MachineConfig& config) {
+  user_ = UserIn(machine);
+  if (user_ != 0 && host_.users) host_.users->Keep(user_);
   if (host_.disks) {
     ASSIGN_OR_RETURN(auto disk, host_.disks->Adopt(id_, config.disk, base));
     TakeDisk(std::move(disk));
@@ -209,10 +223,13 @@ Status HostShare::Release(const json::object& machine) {
   if (host_.cgroups && !cgroup_) {
     if (auto cgroup = host_.cgroups->Adopt(id_)) TakeCgroup(std::move(*cgroup));
   }
-  if (!cgroup_) return {};
-  RETURN_IF_ERROR(cgroup_->Remove(deadline));
-  DropCgroup();
-  Step("cgroup-gone");
+  if (cgroup_) {
+    RETURN_IF_ERROR(cgroup_->Remove(deadline));
+    DropCgroup();
+    Step("cgroup-gone");
+  }
+  if (user_ != 0 && host_.users) host_.users->GiveBack(user_);
+  user_ = 0;
   return {};
 }
 

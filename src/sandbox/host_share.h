@@ -50,6 +50,7 @@ class HostShare {
   // Adds what Adopt() needs to the record of the machine.
   void Note(json::object& machine) const;
   static std::optional<int> SlotIn(const json::object& machine);
+  static uint32_t UserIn(const json::object& machine);  // 0: none
 
  private:
   void TakeDisk(disk::DmSnapshot disk);
@@ -69,6 +70,7 @@ class HostShare {
   std::optional<disk::DmSnapshot> disk_;
   std::optional<net::Slot> slot_;
   std::optional<os::Cgroup> cgroup_;
+  uint32_t user_ = 0;  // of its VMM
 };
 
 }  // namespace wrenn::sandbox

@@ -237,7 +237,8 @@ class ManagerImpl final : public Manager {
   }
 
   Protections protections() const override {
-    return {services_.host.cgroups.has_value(), services_.host.slots != nullptr};
+    return {services_.host.users != nullptr, services_.host.cgroups.has_value(),
+            services_.host.slots != nullptr};
   }
   const vmm::EngineInfo& engine() const override { return services_.engine.info(); }
 

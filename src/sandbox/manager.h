@@ -81,6 +81,7 @@ enum class AtShutdown { kKeep, kPause, kStop };
 // not bound to the caller: a caller that goes away leaves nothing half-built.
 // What of Isolation is in use.
 struct Protections {
+  bool jail = false;
   bool cgroups = false;
   bool slots = false;
 };
@@ -219,6 +220,7 @@ enum class Want { kAuto, kOff, kOn };
 
 // What keeps VMMs from the host and from each other beyond what every VMM does by itself.
 struct Isolation {
+  Want jail = Want::kAuto;     // for who makes the engine: the manager asks that
   Want cgroups = Want::kAuto;  // limits of memory, processors and processes
   Want slots = Want::kAuto;    // a network namespace for each network
 };

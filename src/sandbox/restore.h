@@ -24,8 +24,9 @@ void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers);
 
 // Brings the machine of source.snapshot up in `files`, whose folders exist, as `config` wants it
 // (id, sizes and folders; disk and memory are found here), with what it needs of the host in
-// `share`; its network, if it has one, does what `policy` says. On failure nothing runs, and the caller removes what is there of the files and of the
-// share. kFailedPrecondition when it does not fit this host, kDataLoss when it is damaged.
+// `share`; its network, if it has one, does what `policy` says. On failure nothing runs, and the
+// caller removes what is there of the files and of the share. kFailedPrecondition when it does not
+// fit this host, kDataLoss when it is damaged.
 Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, HostShare& share,
                                 vmm::MachineConfig config, const net::NetworkPolicy& policy,
                                 const Source& source, Deadline deadline, Phases& phases);

@@ -159,8 +159,8 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
     share_.TakeFrom(source.ready->share);
   } else {
     RETURN_IF_ERROR(files_.MakeFolders());
-    ASSIGN_OR_RETURN(restored,
-                     RestoreMachine(services_, files_, share_, Shape(), policy, source, deadline, phases));
+    ASSIGN_OR_RETURN(restored, RestoreMachine(services_, files_, share_, Shape(), policy, source,
+                                              deadline, phases));
   }
   NoteDisk(restored.disk, source.manifest->layer_digests);
   std::shared_ptr<agent::Client> agent = std::move(restored.agent);

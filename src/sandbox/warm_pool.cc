@@ -232,8 +232,8 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   config.network = shape.egress;
   Phases phases;
   const Deadline deadline = Deadline::After(kMakeLimit);
-  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config, {},
-                                                    shape.source, deadline, phases));
+  ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config,
+                                                    {}, shape.source, deadline, phases));
   vmm::Machine& vmm = *machine.restored.machine;
   machine.restored.agent =
       std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);

@@ -53,11 +53,18 @@ Result<UniqueFd> Listen(const ServerConfig& config) {
               config.port == 8080 ? 8081 : 8080);
 }
 
+std::string WantName(sandbox::Want want) {
+  return want == sandbox::Want::kOn ? "on" : want == sandbox::Want::kOff ? "off" : "auto";
+}
+
 Result<std::unique_ptr<vmm::Engine>> MakeEngine(const ServerConfig& config) {
   if (config.engine == "firecracker") {
     if (config.at_shutdown == sandbox::AtShutdown::kPause) {
       return Fail(Code::kInvalidArgument,
                   "Firecracker's machines cannot be paused yet: use --on-shutdown keep or stop");
+    }
+    if (config.isolation.jail == sandbox::Want::kOff) {
+      return Fail(Code::kInvalidArgument, "Firecracker is always jailed: use --jail auto");
     }
     return vmm::MakeFirecrackerEngine({config.firecracker});
   }
@@ -65,6 +72,7 @@ Result<std::unique_ptr<vmm::Engine>> MakeEngine(const ServerConfig& config) {
   options.acceleration = config.acceleration;
   options.probe_cache = config.paths.root + "/kvm-probe.json";
   options.probe_directory = config.paths.runtime;
+  options.jail = WantName(config.isolation.jail);
   vmm::RemoveOldProbes(options.probe_directory);  // under the lock of the runtime folder
   return vmm::MakeQemuEngine(std::move(options));
 }

@@ -40,7 +40,8 @@ struct MachineConfig {
   std::string initramfs;
   std::string disk;
   DiskFormat disk_format = DiskFormat::kQcow2;
-  DiskRate disk_rate;         // where the engine keeps it: EngineInfo::disk_rates
+  DiskRate disk_rate;      // where the engine keeps it: EngineInfo::disk_rates
+  std::string base_image;  // what the disk's lowest layer may be over
   // Whether it has a network: its slot's, else a user-mode network. The guest sees the same either
   // way. (Firecracker's machines always have one.)
   bool network = false;
@@ -142,6 +143,9 @@ struct EngineInfo {
   bool disk_rates = false;  // whether MachineConfig::disk_rate is kept
   // Machines with a network take a network slot where there are any.
   bool takes_slot = false;
+  // Whether its VMMs run in jails, each as a user of its own (MachineConfig::user); why not.
+  bool jailed = false;
+  std::string jail_explanation = {};
   // What a VMM takes of the host's memory beside its guest's, at most, as far as that is counted in
   // a cgroup; 0: its VMMs are no processes of their own.
   uint64_t vmm_memory_bytes = 0;

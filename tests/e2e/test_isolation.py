@@ -1,11 +1,97 @@
-"""What keeps a VMM from the host and from its neighbours: slot and cgroup (QEMU, as root)."""
+"""What keeps a VMM from the host and from its neighbours: jail, slot and cgroup (QEMU, as root)."""
 
 import glob
 import os
 import shutil
+import stat
 import unittest
 
 from harness import ServerTest, wait_for
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def writable_files(pid):
+    """The regular files that a process has open for writing."""
+    found = set()
+    for path in glob.glob(f"/proc/{pid}/fd/*"):
+        with open(path.replace("/fd/", "/fdinfo/")) as file:
+            flags = next(int(line.split()[1], 8) for line in file if line.startswith("flags:"))
+        if flags & os.O_ACCMODE != os.O_RDONLY and stat.S_ISREG(os.stat(path).st_mode):
+            found.add(os.path.basename(os.readlink(path)))
+    return found
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class Jail(ServerTest):
+    settings = {"env": {"WRENN_JAIL": "on"}}
+
+    def vmm(self, sandbox):
+        found = [pid for pid, text in self.server.machines().items() if sandbox in text]
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+    def top_layer(self, sandbox):
+        """The one layer that belongs to the VMM's user."""
+        folder = f"{self.server.root}/sandboxes/{sandbox}"
+        user = int(status_of(self.vmm(sandbox))["Uid"].split()[0])
+        own = [name for name in os.listdir(folder) if os.stat(f"{folder}/{name}").st_uid == user]
+        self.assertEqual(len(own), 1, own)
+        return own[0]
+
+    def check(self, sandbox):
+        pid = self.vmm(sandbox)
+        status = status_of(pid)
+        users = status["Uid"].split() + status["Gid"].split()
+        self.assertEqual(len(set(users)), 1)
+        self.assertGreaterEqual(int(users[0]), 0x70000000)
+        self.assertEqual(status["Groups"].strip(), "")
+        for which in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(status[which], 16), 0, which)
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        self.assertEqual(status["NSpid"].split()[1:], ["1"])
+        for kind in ("mnt", "pid", "ipc", "uts", "net", "cgroup"):
+            self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/{kind}"), os.readlink(f"/proc/self/ns/{kind}"))
+
+        root = f"/proc/{pid}/root"
+        top = self.server.root.split("/")[1]
+        expected = {"dev", "firmware", "lib", "lib64", "modules", "qemu-system-x86_64",
+                    "readonly-memory.so", top}
+        self.assertLessEqual(set(os.listdir(root)), expected)
+        self.assertLessEqual(set(os.listdir(f"{root}/dev")), {"null", "urandom", "kvm"})
+        inside = f"{root}{self.server.root}"
+        self.assertLessEqual(set(os.listdir(inside)), {"sandboxes", "images", "kernels"})
+        self.assertEqual(os.listdir(f"{inside}/sandboxes"), [sandbox])
+        # Nothing but its folder can be written to at all, and there only its disk's top layer.
+        with open(f"/proc/{pid}/mountinfo") as file:
+            mounts = [line.split() for line in file]
+        writable = {fields[4] for fields in mounts if "ro" not in fields[5].split(",")}
+        self.assertEqual(writable, {"/", f"{self.server.root}/sandboxes/{sandbox}"})
+        self.assertEqual(writable_files(pid), {self.top_layer(sandbox)})
+        return users[0]
+
+    def test_a_vmm_has_its_own_files_and_nothing_else(self):
+        self.assertTrue(self.api.call("GET", "/health").json()["isolation"]["jail"])
+        one, two = self.sandbox(), self.sandbox()
+        self.assertNotEqual(self.check(one), self.check(two))
+
+    def test_also_after_a_fork_a_pause_and_a_restart_of_the_server(self):
+        one = self.sandbox()
+        self.api.sh(one, "echo before >/f; sync", user="root")
+        child = self.api.call("POST", f"/v1/sandboxes/{one}/fork", {}, expect=201).json()["sandboxes"][0]["id"]
+        self.addCleanup(self._remove, child)
+        self.check(one)
+        self.check(child)
+        self.server.kill()
+        self.server.start()
+        self.api.call("POST", f"/v1/sandboxes/{one}/pause", expect=200)
+        self.api.call("POST", f"/v1/sandboxes/{one}/resume", expect=200)
+        self.assertNotEqual(self.check(one), self.check(child))
+        for sandbox in (one, child):
+            self.assertEqual(self.api.sh(sandbox, "cat /f; echo more >>/f", user="root")["stdout"], "before\n")
 
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root")
@@ -71,3 +157,17 @@ class Slot(ServerTest):
             self.assertEqual(self.api.sh(sandbox, "cat /dev/shm/f")["stdout"], "kept\n")
             self.assertEqual(bool(self.server.helpers()), slots == "off")
             self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
+
+
+class Without(ServerTest):
+    settings = {"env": {"WRENN_JAIL": "off", "WRENN_SLOTS": "off", "WRENN_CGROUPS": "off"}}
+
+    def test_all_can_be_switched_off(self):
+        isolation = self.api.call("GET", "/health").json()["isolation"]
+        self.assertEqual(isolation, {"jail": False, "slots": False, "cgroups": False})
+        sandbox = self.sandbox()
+        pid = next(iter(self.server.machines()))
+        self.assertEqual(status_of(pid)["Uid"].split()[0], str(os.geteuid()))
+        self.assertEqual(self.api.sh(sandbox, "echo here")["stdout"], "here\n")
+        for what in ("jailed", "slots are switched off", "limited"):
+            self.assertIn(what, self.server.read_log())

@@ -81,10 +81,24 @@ Check CheckEngine(const vmm::EngineInfo& info, bool undecided) {
   return check;
 }
 
+Check CheckJail(const vmm::EngineInfo& info) {
+  Check check("jail");
+  if (info.jailed) {
+    check.finding = "QEMU was started in one";
+    check.consequence = "a VMM sees nothing of this host and is a user of its own";
+  } else {
+    check.verdict = Verdict::kLimited;
+    check.finding = info.jail_explanation;  // with the remedy
+    check.consequence = "VMMs run as the server's user and see what that user sees";
+  }
+  return check;
+}
+
 }  // namespace
 
 std::vector<Check> ProbeEngine(const os::Paths& paths) {
   vmm::QemuOptions options;
+  options.jail = "auto";
   FindProbeGuest(paths, options);
   const bool guest_tried = !options.probe_kernel.empty();
   const auto folder = os::TemporaryDirectory::Make();
@@ -103,6 +117,7 @@ std::vector<Check> ProbeEngine(const os::Paths& paths) {
                                                    vmm::ProbeKvmDevice().usable);
     checks.push_back(CheckKvm(info, undecided, unanswered));
     checks.push_back(CheckEngine(info, undecided));
+    checks.push_back(CheckJail(info));
   } else {
     Check kvm("kvm");
     kvm.verdict = Verdict::kLimited;

@@ -64,6 +64,7 @@ class FirecrackerEngine final : public Engine {
     info_.raw_disks = true;
     info_.needs_slot = true;
     info_.disk_rates = true;
+    info_.jailed = true;
     info_.vmm_memory_bytes = kVmmMemory;
   }
 

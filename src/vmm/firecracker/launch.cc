@@ -72,7 +72,7 @@ Result<os::Process> Spawn(const MachineConfig& config, const FirecrackerFacts& f
   // It is only there so that the pipe does not break when no server reads.
   options.pass_fds = {ends.metrics.get()};
   options.umask = 077;
-  options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 1024}};
+  options.limits = {{RLIMIT_NOFILE, 1024}};
   options.cgroup_fd = config.cgroup_fd;
   options.die_with_parent = config.passing;
   options.jail = FirecrackerJail(config, facts, disk, net_namespace.get());

@@ -120,7 +120,10 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
 
 std::vector<std::string> QemuCommandLine(const MachineConfig& config, const HostFacts& facts,
                                          Start start) {
-  std::vector<std::string> argv{facts.binary, "-name", MachineName(config.id)};
+  const bool jailed = config.user != 0;
+  std::vector<std::string> argv{jailed ? kJailedProgram : facts.binary, "-name",
+                                MachineName(config.id)};
+  if (jailed) Append(argv, {"-L", kJailedFirmware});
   // suppress-vmdesc: or QEMU complains, when it loads a state, that the description of it is
   // missing. acpi=on: Debian's kernels ignore virtio-mmio devices on the command line. rtc=off: the
   // agent sets the clock. The serial port stays, or a boot that fails would do so without a word.

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "vmm/machine.h"
+#include "vmm/qemu/jailed_qemu.h"
 
 namespace wrenn::vmm {
 
@@ -35,6 +37,7 @@ struct HostFacts {
   bool kernel_log = false;  // let the kernel tell on the console how it boots
   bool readonly_memory =
       false;  // this QEMU can map MachineConfig::memory without opening it to write
+  std::shared_ptr<const QemuFiles> files = {};  // for machines in a jail; null: there are none
 };
 
 enum class Start { kBoot, kRestore };

@@ -171,6 +171,15 @@ TEST(QemuCommandLineTest, ASlotsNetworkDiffersInItsBackendOnly) {
   EXPECT_EQ(user, slot);
 }
 
+TEST(QemuCommandLineTest, InAJailItsProgramAndFirmwareAreElsewhere) {
+  MachineConfig config = TestConfig();
+  config.user = 0x70000007;
+  const auto argv = QemuCommandLine(config, Emulated());
+  EXPECT_EQ(argv[0], "/qemu-system-x86_64");
+  EXPECT_EQ(After(argv, "-L"), "/firmware");
+  EXPECT_EQ(After(argv, "-kernel"), config.kernel);
+}
+
 TEST(KernelCommandLineTest, EmulationGivesTheClock) {
   EXPECT_EQ(KernelCommandLine(TestConfig(), Emulated()),
             "console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz=2596132 no_timer_check "

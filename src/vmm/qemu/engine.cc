@@ -1,5 +1,6 @@
 #include "vmm/qemu/engine.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,6 +72,7 @@ Result<Version> FindQemu(const std::string& binary) {
 // Its own 20 MiB, 32 of translated code under emulation and as many of a large qcow2 disk's tables,
 // and files that it has just written.
 constexpr uint64_t kVmmMemory = 256 << 20;
+constexpr const char* kJailProbe = "jail";  // its id, and of its folders, "jail.XXXXXX"
 
 Status CheckNetwork(const MachineConfig& config) {
   if (!config.network || !config.net_namespace.empty()) return {};
@@ -94,7 +96,8 @@ class QemuEngine final : public Engine {
     facts_.readonly_memory = std::pair(version.major, version.minor) >= std::pair(8, 2);
   }
 
-  // Chooses the acceleration as far as it can be known without a guest.
+  // Chooses the acceleration as far as it can be known without a guest, and whether VMMs are
+  // jailed.
   Status Prepare();
 
   const EngineInfo& info() const override {
@@ -119,6 +122,9 @@ class QemuEngine final : public Engine {
   // Settles the question of KVM with this guest, once. kUnavailable when there is no answer, for a
   // reason that may pass: then the next one asks again.
   Status SettleKvm(const std::string& kernel, const std::string& initramfs, Deadline deadline);
+  Status PrepareAcceleration();
+  Status PrepareJail();
+  Status TryJail();
   void Decide(bool kvm, const std::string& explanation);
 
   // What is known of the host, once the question of KVM is settled.
@@ -143,6 +149,60 @@ void QemuEngine::Decide(bool kvm, const std::string& explanation) {
 }
 
 Status QemuEngine::Prepare() {
+  RETURN_IF_ERROR(PrepareJail());
+  return PrepareAcceleration();
+}
+
+Status QemuEngine::PrepareJail() {
+  if (options_.jail == "off") {
+    info_.jail_explanation = "jails are switched off";
+    return {};
+  }
+  const Status jailed = TryJail();
+  info_.jailed = jailed.has_value();
+  if (jailed) return {};
+  facts_.files.reset();
+  if (options_.jail == "on") {
+    return Fail(jailed.error().WithContext("QEMU shall be jailed and cannot be"));
+  }
+  info_.jail_explanation = jailed.error().ToString();
+  return {};
+}
+
+// Starts one that waits for a state and never gets one: what it needs, it has loaded by then.
+Status QemuEngine::TryJail() {
+  constexpr seconds kLimit(30);
+  constexpr uint32_t kNobody = 65534;
+  const Deadline deadline = Deadline::After(kLimit);
+  RETURN_IF_ERROR(os::CheckJail());
+  ASSIGN_OR_RETURN(const auto folder,
+                   os::TemporaryDirectory::Make(options_.probe_directory, kJailProbe));
+  ASSIGN_OR_RETURN(
+      QemuFiles files,
+      FindQemuFiles(options_.binary, facts_.readonly_memory,
+                    options_.probe_directory.empty() ? folder.path() : options_.probe_directory,
+                    deadline));
+  facts_.files = std::make_shared<const QemuFiles>(std::move(files));
+  MachineConfig config;
+  config.id = kJailProbe;
+  config.directory = folder.path();
+  config.runtime_directory = folder.path();
+  config.memory_mb = 64;
+  config.memory = folder.path() + "/memory";
+  config.user = kNobody;
+  config.passing = true;
+  const UniqueFd memory(::open(config.memory.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!memory || ::ftruncate(memory.get(), off_t{config.memory_mb} << 20) < 0) {
+    return Fail(ErrnoError("cannot make the memory of a machine to try a jail"));
+  }
+  HostFacts facts = facts_;
+  facts.kvm = options_.acceleration == "kvm";
+  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, facts, deadline, Start::kRestore));
+  RETURN_IF_ERROR(parts.process.Kill(deadline));
+  return {};
+}
+
+Status QemuEngine::PrepareAcceleration() {
   info_.acceleration = "tcg";
   info_.explanation =
       "KVM looks usable, but no guest has run with it yet: the first one started here decides";

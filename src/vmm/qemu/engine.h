@@ -18,13 +18,16 @@ struct QemuOptions {
   // The guest to ask with. Without one the first Boot() asks with its own.
   std::string probe_kernel;
   std::string probe_initramfs;
-  // A folder for the probe's files; must exist. Its path should be short (sockets). Empty: /tmp.
+  // A folder for the probe's files and for what jails are given; must exist. Its path should be
+  // short (sockets). Empty: /tmp.
   std::string probe_directory;
+  // Whether machines with a user are jailed: "auto" where that works, "on", "off".
+  std::string jail = "off";
 };
 
 // Looks at the host; starts a probe guest when KVM looks usable and nothing is known yet.
 // kFailedPrecondition with the remedy when QEMU is missing or too old, or KVM is asked for and
-// cannot be had.
+// or a jail is asked for and cannot be had.
 Result<std::unique_ptr<Engine>> MakeQemuEngine(QemuOptions options);
 
 // Removes what the probes of servers that were killed left in a QemuOptions::probe_directory. Only

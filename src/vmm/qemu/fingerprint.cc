@@ -19,6 +19,7 @@ std::string CpuInfo(const std::string& text, const std::string& name) {
 std::string ShapeDigest(MachineConfig config, HostFacts facts) {
   config.id = "id";
   config.memory = "/memory";
+  config.user = 0;
   config.net_namespace.clear();  // the guest sees the same network either way
   if (!config.disk.empty()) config.disk = "/disk";
   config.disk_format = DiskFormat::kQcow2;  // the top layer of what is restored always is

@@ -131,7 +131,7 @@ void RemoveOldProbes(const std::string& directory) {
   const auto names = os::ListDirectory(directory);
   if (!names) return;
   for (const std::string& name : *names) {
-    if (name.starts_with(std::string(kProbePrefix) + ".")) {
+    if (name.starts_with(std::string(kProbePrefix) + ".") || name.starts_with("jail.")) {
       (void)os::RemoveTree(directory + "/" + name);  // the next start tries again
     }
   }

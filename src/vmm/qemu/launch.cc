@@ -35,8 +35,16 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
   options.no_new_privileges = true;
   options.die_with_parent = config.passing;
   options.cgroup_fd = config.cgroup_fd;
+  if (config.user != 0) {
+    if (!facts.files) return Fail(Code::kFailedPrecondition, "QEMU cannot be jailed here");
+    RETURN_IF_ERROR(GiveFiles(config));
+    options.jail = QemuJail(config, *facts.files, facts.kvm);
+    options.environment = QemuEnvironment(config, *facts.files);
+  } else {
+    options.limits.emplace_back(RLIMIT_CORE, 0);  // a jail has its own
+  }
   options.umask = 077;
-  options.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 1024}};
+  options.limits = {{RLIMIT_NOFILE, 1024}};
   ASSIGN_OR_RETURN(os::Process process, os::Process::Spawn(options));
   PreferForOutOfMemory(process.pid());
   return process;

@@ -251,7 +251,11 @@ Status QemuMachine::Continue(Deadline deadline) {
     std::lock_guard lock(mutex_);
     frozen_ = false;
   }
-  return Command("cont", {}, deadline);
+  RETURN_IF_ERROR(Command("cont", {}, deadline));
+  // QEMU closes none while it stands still.
+  if (state_descriptor_) (void)Command("remove-fd", {{"fdset-id", *state_descriptor_}}, deadline);
+  state_descriptor_.reset();
+  return {};
 }
 
 Status QemuMachine::Thaw(Deadline deadline) {

@@ -82,6 +82,8 @@ class QemuMachine final : public Machine {
   Status Command(const std::string& command, json::object arguments, Deadline deadline);
   Status WaitForState(Deadline deadline);
   Result<std::string> DiskNodeInUse(Deadline deadline);
+  // Of the layer that is the node of this name.
+  std::string LayerPath(const std::string& node) const;
   // One of the helpers has ended: ends the machine too, unless that is just ending itself.
   void EndWithNetwork();
   void EndForNetwork();
@@ -94,6 +96,9 @@ class QemuMachine final : public Machine {
   ExitEvidence evidence_;
   bool qmp_open_ = true;
   Deadline::Clock::time_point next_try_;  // to go on
+
+  // The VMM's, of a state that has been saved; of who freezes and continues it alone.
+  std::optional<int64_t> state_descriptor_;
 
   ExitNotice exit_;
   mutable std::mutex mutex_;

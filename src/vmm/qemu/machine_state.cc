@@ -23,7 +23,13 @@ Result<memory::ProcessMemory> QemuMachine::Memory() const {
 }
 
 Status QemuMachine::SaveState(const std::string& path, Deadline deadline) {
-  Status saved = Command("xen-save-devices-state", {{"filename", path}}, deadline);
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file) return Fail(ErrnoError("cannot make machine state '" + path + "'"));
+  // Not by its path, to which a jailed VMM has no way.
+  ASSIGN_OR_RETURN(state_descriptor_, parts_.vmm.qmp->AddDescriptor(file.get(), deadline));
+  Status saved =
+      Command("xen-save-devices-state",
+              {{"filename", fmt::format("/dev/fdset/{}", *state_descriptor_)}}, deadline);
   if (!saved) {
     Error& error = saved.error();
     // QEMU speaks of "an IO error", whatever it was.
@@ -34,7 +40,6 @@ Status QemuMachine::SaveState(const std::string& path, Deadline deadline) {
     }
     return Fail(error.WithContext("the machine's state could not be saved"));
   }
-  if (::chmod(path.c_str(), 0600) < 0) return Fail(ErrnoError("cannot protect '" + path + "'"));
   return {};
 }
 
@@ -90,12 +95,17 @@ Result<std::string> QemuMachine::DiskNodeInUse(Deadline deadline) {
 
 Result<std::string> QemuMachine::Disk(Deadline deadline) {
   ASSIGN_OR_RETURN(const std::string node, DiskNodeInUse(deadline));
+  return LayerPath(node);
+}
+
+std::string QemuMachine::LayerPath(const std::string& node) const {
   const std::string& first = parts_.config.disk;
   if (node == DiskNodeName(first)) return first;
   return fmt::format("{}/{}.qcow2", first.substr(0, first.rfind('/')), node);
 }
 
 Status QemuMachine::PrepareDisk(const std::string& path, Deadline deadline) {
+  if (parts_.config.user != 0) RETURN_IF_ERROR(GiveLayer(path, parts_.config.user));
   return Command("blockdev-add", DiskNode(path, DiskFormat::kQcow2, true), deadline);
 }
 
@@ -105,8 +115,11 @@ Status QemuMachine::DropDisk(const std::string& path, Deadline deadline) {
 
 Status QemuMachine::SwitchDisk(const std::string& path, Deadline deadline) {
   ASSIGN_OR_RETURN(const std::string present, DiskNodeInUse(deadline));
-  return Command("blockdev-snapshot", {{"node", present}, {"overlay", DiskNodeName(path)}},
-                 deadline);
+  RETURN_IF_ERROR(
+      Command("blockdev-snapshot", {{"node", present}, {"overlay", DiskNodeName(path)}}, deadline));
+  // It has it open for reading still, and will not get it for writing again.
+  if (parts_.config.user != 0) RETURN_IF_ERROR(ShareLayer(LayerPath(present)));
+  return {};
 }
 
 Status QemuMachine::ReplaceBelow(const std::string& merged,
@@ -119,6 +132,7 @@ Status QemuMachine::ReplaceBelow(const std::string& merged,
       "change-backing-file",
       {{"device", name}, {"image-node-name", name}, {"backing-file", "./" + file_name(merged)}},
       deadline));
+  if (parts_.config.user != 0) RETURN_IF_ERROR(ShareLayer(merged));
   json::object below = DiskNode(merged, DiskFormat::kQcow2, false);
   below["read-only"] = true;  // what is below it is opened with it
   RETURN_IF_ERROR(Command("blockdev-add", std::move(below), deadline));

@@ -80,6 +80,15 @@ Status QmpClient::PassDescriptor(const std::string& name, int descriptor, Deadli
   return {};
 }
 
+Result<int64_t> QmpClient::AddDescriptor(int descriptor, Deadline deadline) {
+  ASSIGN_OR_RETURN(const json::value reply, Send("add-fd", {}, descriptor, deadline));
+  if (reply.is_object()) {
+    JsonReader reader(reply.get_object());
+    if (reader.Has("fdset-id")) return reader.Int("fdset-id", 0, 0, INT64_MAX);
+  }
+  return Fail(Code::kInternal, "the VMM does not say where it put a descriptor");
+}
+
 Result<json::value> QmpClient::Send(const std::string& command, json::object arguments,
                                     int descriptor, Deadline deadline) {
   Answer answer;

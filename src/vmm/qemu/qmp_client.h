@@ -33,6 +33,10 @@ class QmpClient {
   // own.
   Status PassDescriptor(const std::string& name, int descriptor, Deadline deadline);
 
+  // Hands it a descriptor for a command that takes a path, which then is "/dev/fdset/<answer>"
+  // (add-fd; remove-fd takes it back). It must be open as the command opens files.
+  Result<int64_t> AddDescriptor(int descriptor, Deadline deadline);
+
   int fd() const { return socket_.get(); }
 
   // Never waits. Takes what has arrived, hands answers to those who wait for them and events to
