@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "os/files.h"
 #include "sandbox/manager_fixture.h"
 
 namespace wrenn::sandbox {
@@ -114,6 +115,16 @@ TEST_F(ReaperTest, EndedOnesArePrunedAfterTheirTime) {
     const auto gone = manager_->Get(kTenant, ids[0]);
     return !gone && gone.error().code == Code::kNotFound;
   }));
+}
+
+TEST_F(ReaperTest, WarmMachinesWithoutATemplateGoAndOneThatIsBeingMadeStays) {
+  config_.ended_retention = milliseconds(50);
+  StartManager();
+  const std::string gone = config_.paths.Warm() + "/gone";
+  const std::string draft = config_.paths.Warm() + "/new.0123.draft";
+  for (const auto& folder : {draft, gone}) ASSERT_TRUE(os::MakeDirectory(folder));
+  EXPECT_TRUE(WaitFor([&] { return !os::Exists(gone); }));
+  EXPECT_TRUE(os::Exists(draft));
 }
 
 }  // namespace

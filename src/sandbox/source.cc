@@ -126,6 +126,7 @@ void PruneWarm(const Services& services) {
   const auto names = os::ListDirectory(folder);
   if (!templates || !names) return;
   for (const std::string& name : *names) {
+    if (snapshot::IsDraft(name)) continue;  // it is being made
     const auto manifest = snapshot::Open(folder + "/" + name);
     const auto made_of = [&](const store::TemplateRecord& record) {
       return record.image == manifest->image && record.kernel == manifest->kernel;

@@ -114,11 +114,13 @@ Status Remove(const std::string& place) {
   return os::RemoveTree(place);
 }
 
+bool IsDraft(std::string_view name) { return name.ends_with(kDraftSuffix); }
+
 void RemoveDrafts(const std::string& parent) {
   const auto names = os::ListDirectory(parent);
   if (!names) return;
   for (const std::string& name : *names) {
-    if (std::string_view(name).ends_with(kDraftSuffix)) (void)os::RemoveTree(parent + "/" + name);
+    if (IsDraft(name)) (void)os::RemoveTree(parent + "/" + name);
   }
 }
 

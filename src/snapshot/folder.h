@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/result.h"
@@ -59,6 +60,8 @@ Status ReplaceManifest(const std::string& place, const Manifest& manifest);
 // Removes one, the manifest first, so that it is whole or none. Harmless when absent.
 Status Remove(const std::string& place);
 
+// Whether this is the name of a draft's folder.
+bool IsDraft(std::string_view name);
 // Removes what drafts left in a folder of snapshots whose server was killed.
 void RemoveDrafts(const std::string& parent);
 
