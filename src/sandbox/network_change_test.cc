@@ -173,7 +173,7 @@ TEST_F(NoSlotTest, WithoutASlotNothingIsChanged) {
   const std::string id = Create();
   const auto changed = manager_->SetNetwork(kTenant, id, Lists({"1.1.1.1"}, {}));
   EXPECT_EQ(changed.error().code, Code::kFailedPrecondition);
-  EXPECT_THAT(changed.error().message, HasSubstr("--engine firecracker"));
+  EXPECT_THAT(changed.error().message, HasSubstr("run it as root"));
   EXPECT_EQ(Stored(id).network, (json::object{{"allow_internet_access", false}}));
   EXPECT_FALSE(HasEvent(id, "network", "intent"));
 }

@@ -1,9 +1,12 @@
 """What keeps a VMM from the host and from its neighbours: jail, slot and cgroup (QEMU, as root)."""
 
 import glob
+import json
 import os
+import re
 import shutil
 import stat
+import subprocess
 import unittest
 
 from harness import ServerTest, wait_for
@@ -12,6 +15,12 @@ from harness import ServerTest, wait_for
 def status_of(pid):
     with open(f"/proc/{pid}/status") as file:
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def limits_of(pid):
+    """What it may have, by name: the soft limits."""
+    with open(f"/proc/{pid}/limits") as file:
+        return {line[:26].strip(): line[26:].split()[0] for line in file}
 
 
 def writable_files(pid):
@@ -52,6 +61,8 @@ class Jail(ServerTest):
         for which in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
             self.assertEqual(int(status[which], 16), 0, which)
         self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        limits = limits_of(pid)
+        self.assertEqual((limits["Max core file size"], limits["Max open files"]), ("0", "1024"))
         self.assertEqual(status["NSpid"].split()[1:], ["1"])
         for kind in ("mnt", "pid", "ipc", "uts", "net", "cgroup"):
             self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/{kind}"), os.readlink(f"/proc/self/ns/{kind}"))
@@ -126,10 +137,24 @@ class Slot(ServerTest):
         self.addCleanup(self.start_without_pool)
         self.assertEqual(self.api.get(sandbox)["origin"], "warm pool")
         self.check(sandbox)
+        # What it may reach is said to a slot that was made before.
+        restored = self.sandbox(egress=True, disk_mb=64)
+        self.assertNotEqual(self.api.get(restored)["origin"], "warm pool")
+        self.assertEqual(self.rules(sandbox), self.rules(restored))
+        self.api.delete(restored)
         self.api.delete(sandbox)
         self.server.stop()
         self.assertEqual(glob.glob("/sys/class/net/wrenn-*"), [])
         self.server.assert_nothing_left()
+
+    def rules(self, sandbox):
+        """The packet rules of its slot, without what they have counted."""
+        with open(f"{self.server.root}/sandboxes/{sandbox}/machine.json") as file:
+            slot = json.load(file)["slot"]
+        rules = subprocess.run(
+            ["nsenter", f"--net={self.server.runtime}/slots/wrenn-{slot}", "nft", "list", "ruleset"],
+            check=True, text=True, stdout=subprocess.PIPE).stdout
+        return re.sub(r"packets \d+ bytes \d+", "", rules)
 
     def start_without_pool(self):
         self.server.stop()
@@ -168,6 +193,8 @@ class Without(ServerTest):
         sandbox = self.sandbox()
         pid = next(iter(self.server.machines()))
         self.assertEqual(status_of(pid)["Uid"].split()[0], str(os.geteuid()))
+        limits = limits_of(pid)
+        self.assertEqual((limits["Max core file size"], limits["Max open files"]), ("0", "1024"))
         self.assertEqual(self.api.sh(sandbox, "echo here")["stdout"], "here\n")
         for what in ("jailed", "slots are switched off", "limited"):
             self.assertIn(what, self.server.read_log())

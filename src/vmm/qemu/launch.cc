@@ -35,6 +35,7 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
   options.no_new_privileges = true;
   options.die_with_parent = config.passing;
   options.cgroup_fd = config.cgroup_fd;
+  options.limits = {{RLIMIT_NOFILE, 1024}};
   if (config.user != 0) {
     if (!facts.files) return Fail(Code::kFailedPrecondition, "QEMU cannot be jailed here");
     RETURN_IF_ERROR(GiveFiles(config));
@@ -44,7 +45,6 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
     options.limits.emplace_back(RLIMIT_CORE, 0);  // a jail has its own
   }
   options.umask = 077;
-  options.limits = {{RLIMIT_NOFILE, 1024}};
   ASSIGN_OR_RETURN(os::Process process, os::Process::Spawn(options));
   PreferForOutOfMemory(process.pid());
   return process;
