@@ -43,8 +43,12 @@ endif()
 # Paths are taken relative to the source tree, so that all build directories and clones share results.
 find_program(WRENN_CCACHE ccache)
 if(WRENN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # What ccache asks for to keep results with precompiled headers (its manual, "Precompiled headers").
   set(launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1
-               "${WRENN_CCACHE}")
+               CCACHE_SLOPPINESS=pch_defines,time_macros "${WRENN_CCACHE}")
+  if(WRENN_PRECOMPILE)
+    add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
+  endif()
   set(CMAKE_CXX_COMPILER_LAUNCHER "${launcher}")
   set(CMAKE_C_COMPILER_LAUNCHER "${launcher}")
 endif()
