@@ -76,7 +76,12 @@ Result<os::Process> Spawn(const MachineConfig& config, const FirecrackerFacts& f
   options.cgroup_fd = config.cgroup_fd;
   options.die_with_parent = config.passing;
   options.jail = FirecrackerJail(config, facts, disk, net_namespace.get());
-  return os::Process::Spawn(options);
+  auto process = os::Process::Spawn(options);
+  if (process || process.error().code != Code::kNotFound) return process;
+  return Fail(Error{Code::kFailedPrecondition,
+                    "what --firecracker names does not start: it must be one static program, as "
+                    "Firecracker's releases are",
+                    process.error().ToString()});
 }
 
 // Waits until the API answers.
