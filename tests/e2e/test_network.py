@@ -27,6 +27,8 @@ WRONG = [
 
 
 class Network(ServerTest):
+    settings = {"env": {"WRENN_SLOTS": "off"}}
+
     def test_what_is_wrong_makes_no_sandbox(self):
         for network, why in WRONG:
             answer = self.api.call("POST", "/v1/sandboxes", {"template": "minimal", "network": network})
@@ -44,7 +46,7 @@ class Network(ServerTest):
             answer = self.api.call("POST", "/v1/sandboxes", {"template": "minimal", "network": network})
             self.assertEqual(answer.status, 409, answer.body)
             self.assertIn("need a network slot", answer.error()["message"])
-            self.assertIn("--engine firecracker", answer.error()["message"])
+            self.assertIn("--slots off", answer.error()["message"])
         self.assertEqual(self.api.list(), [])
 
     def test_a_change_that_is_refused_changes_nothing(self):
@@ -80,7 +82,7 @@ class Network(ServerTest):
         self.assertEqual(json.loads(wrenn("network", sandbox, "--json").stdout), NOTHING)
         for arguments, why in (
                 (("network", sandbox, "--allow-out", "10.0.0.1"), "'10.0.0.1' cannot be allowed"),
-                (("network", sandbox, "--egress"), "--engine firecracker"),
+                (("network", sandbox, "--egress"), "--slots off"),
                 (("create", "--template", "minimal", "--upload-kbps", "8"), "need a network slot")):
             refused = wrenn(*arguments)
             self.assertEqual(refused.returncode, 1)
