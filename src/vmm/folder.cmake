@@ -6,7 +6,8 @@ set_target_properties(wrenn-readonly-memory PROPERTIES PREFIX "" LINKER_LANGUAGE
                       LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
 target_compile_options(wrenn-readonly-memory PRIVATE -fPIC -fno-exceptions -fno-sanitize=all
                        -fno-stack-protector -U_FORTIFY_SOURCE)
-target_link_options(wrenn-readonly-memory PRIVATE -fno-sanitize=all -s)
+target_link_options(wrenn-readonly-memory PRIVATE -fno-sanitize=all -s
+                    -Wl,--as-needed)  # no C++ library, which QEMU may do without
 add_dependencies(wrenn_vmm wrenn-readonly-memory)
 set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/qemu/jailed_qemu.cc" TARGET_DIRECTORY wrenn_vmm
   PROPERTIES COMPILE_DEFINITIONS "WRENN_READONLY_MEMORY=\"${readonly_memory}\""
