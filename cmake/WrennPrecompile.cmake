@@ -1,6 +1,6 @@
 # Precompiled headers (WRENN_PRECOMPILE): what most files read, which is half of the time to compile one.
-# For the presets "asan" and "fuzz", which CI makes anew. Not for a release, which so shows what does not
-# include what it uses.
+# For the preset "asan", which CI makes anew. Not for the others, which so show what does not include what
+# it uses.
 #
 # wrenn_precompiled(TARGET) has a target read them; those that link GoogleTest get its headers, too.
 function(wrenn_precompiled target)
