@@ -5,8 +5,9 @@
 
 In the folder: PREFIX.xml (JUnit, from ctest and pytest), beside each of them PREFIX.status (what that
 program ended with), and PREFIX.part (one line "passed", "failed" or "skipped" for a part that is a
-single test). Ends with the line "N passed, N failed, N skipped"; exits
-with 1 when a test failed, or one that must run did not, or none ran.
+single test). What failed is shown with the end of what it printed. Ends with the line
+"N passed, N failed, N skipped"; exits with 1 when a test failed, or one that must run did not, or none
+ran.
 """
 
 import argparse
@@ -18,6 +19,20 @@ import sys
 import xml.etree.ElementTree
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+
+
+# Of a failed test, which is what there is of a run on a machine that nobody sees.
+LINES_SHOWN = 40
+
+
+def printed_by(case):
+    """What a test case says, the reason of its failure last."""
+    parts = [case.find("system-out")] + [case.find(kind) for kind in ("failure", "error")]
+    return "\n".join(part.text for part in parts if part is not None and part.text)
+
+
+def end_of(text):
+    return "".join(f"\n    | {line}" for line in text.strip().splitlines()[-LINES_SHOWN:])
 
 
 def read_junit(path, prefix):
@@ -39,7 +54,7 @@ def read_junit(path, prefix):
             yield name, SKIPPED, seconds, reason.group(1).strip() if reason else message
         elif any(case.find(kind) is not None for kind in ("failure", "error")) or \
                 case.get("status") == "fail":
-            yield name, FAILED, seconds, ""
+            yield name, FAILED, seconds, end_of(printed_by(case))
         else:
             yield name, PASSED, seconds, ""
 
@@ -116,7 +131,7 @@ def main():
     if failed:
         print("\nfailed:")
         for name, _, _, why in failed:
-            print(f"  {name}{': ' + why if why else ''}")
+            print(f"  {name}{'' if why[:1] in ('', chr(10)) else ': '}{why}")
     passed = len(results) - len(skipped) - len(failed)
     print(f"\n{passed} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 1 if failed or passed == 0 else 0

@@ -44,6 +44,17 @@ class Report(unittest.TestCase):
             self.assertIn("e2e.test_x.X.test_b", text)
             self.assertEqual(status, 1)
 
+    def test_what_failed_is_shown_with_the_end_of_what_it_printed(self):
+        _, text = self.report(
+            e2e_xml=junit(PYTEST.format("test_b", "<system-out>said\n</system-out>"
+                                        "<failure>first\n" + "line\n" * 60 + "1 is not 2</failure>")),
+            host_xml=junit('<testcase name="c" status="fail"><system-out>Traceback</system-out></testcase>'),
+            e2e_status="1\n", host_status="8\n")
+        self.assertIn("e2e.test_x.X.test_b\n    | line\n", text)
+        self.assertIn("    | 1 is not 2\n", text)
+        self.assertIn("host.c\n    | Traceback\n", text)
+        self.assertNotIn("first", text)
+
     def test_what_is_skipped_says_why(self):
         status, text = self.report(
             e2e_xml=junit(PYTEST.format("test_b", '<skipped message="no KVM"/>') +
