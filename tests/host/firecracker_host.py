@@ -1,6 +1,8 @@
 """What the tests of sandboxes on the real Firecracker share: the host's own listings, and a server."""
 
 import contextlib
+import glob
+import hashlib
 import os
 import re
 import signal
@@ -66,6 +68,28 @@ class FirecrackerTest(ServerTest):
         super().setUpClass()
         # What a failed test has left would spoil all others.
         cls.addClassCleanup(cls.end_vmms)
+        cls.addClassCleanup(cls.assert_images_as_before, cls.image_digests())
+
+    def run(self, result=None):
+        """What the server said of a test that failed is all that there is of it afterwards."""
+        bad = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > bad:
+            print(f"the server's log:\n{self.server.read_log()}", flush=True)
+
+    @classmethod
+    def image_digests(cls):
+        """Of the images that all sandboxes share, which nobody may change."""
+        found = {}
+        for path in glob.glob(f"{cls.server.root}/images/*/*"):
+            with open(path, "rb") as file:
+                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        assert found
+        return found
+
+    @classmethod
+    def assert_images_as_before(cls, before):
+        assert cls.image_digests() == before, (cls.image_digests(), before)
 
     @staticmethod
     def end_vmms():

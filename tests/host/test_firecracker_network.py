@@ -116,8 +116,12 @@ class Network(FirecrackerTest):
         def runs():
             listed = self.api.call("GET", f"/v1/sandboxes/{sandbox}/processes", expect=200).json()
             return pid in [process["pid"] for process in listed]
-        pid = self.start(sandbox, f"echo 100000000 | nc {OTHER} {SOURCE} >/dev/null")
-        time.sleep(2)  # it would take half an hour
+        def received():
+            used = self.api.call("GET", f"/v1/sandboxes/{sandbox}/metrics", expect=200).json()
+            return used["network_received_bytes"]
+        first = received()
+        pid = self.start(sandbox, f"echo 100000000 | nc {OTHER} {SOURCE} >/dev/null")  # for half an hour
+        wait_for("its first bytes", lambda: received() > first + 10_000)
         self.assertTrue(runs())
         self.network(sandbox, allow_internet_access=False)
         wait_for("the end of what was open", lambda: not runs(), 60)
