@@ -1,5 +1,6 @@
 #include "disk/loop_registry.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -28,7 +29,11 @@ class LoopRegistryTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomically(image_, std::string(1 << 20, 'i')));
   }
 
-  static bool IsAttached(dev_t device) { return os::FileOfLoop(::minor(device))->has_value(); }
+  // To the image: others take the free ones at once.
+  bool IsAttached(dev_t device) const {
+    const UniqueFd image(::open(image_.c_str(), O_RDONLY | O_CLOEXEC));
+    return *os::FileOfLoop(::minor(device)) == std::optional(*os::IdentityOf(image.get()));
+  }
 
   Result<os::TemporaryDirectory> dir_ = Fail(Code::kUnknown, "not made");
   std::string image_;
