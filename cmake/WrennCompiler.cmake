@@ -49,7 +49,7 @@ if(WRENN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # What ccache asks for to keep results with precompiled headers (its manual, "Precompiled headers").
   set(launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1
                CCACHE_SLOPPINESS=pch_defines,time_macros "${WRENN_CCACHE}")
-  if(WRENN_PRECOMPILE)
+  if(WRENN_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
   endif()
   set(CMAKE_CXX_COMPILER_LAUNCHER "${launcher}")
