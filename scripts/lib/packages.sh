@@ -21,7 +21,7 @@ runtime_packages=(
 
 # To test it.
 test_packages=(
-  clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
+  clang-19 lld-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
   shellcheck python3 python3-pytest python3-websocket python3-yaml python3-jsonschema
   procps util-linux iproute2 nftables iptables curl xfsprogs zstd
   chromium
