@@ -5,6 +5,7 @@ The steps are those that the server itself times (src/sandbox/phases.h); $WRENN_
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import sqlite3
@@ -178,6 +179,33 @@ class Faults(FaultTest):
                     self.assertTrue(self.record(record["id"])["reason"])
 
         self.each_fault("create", self.steps("create"), body)
+
+    def test_boot(self):
+        """The steps that a create has only where the template's machine was never booted so."""
+        self.restart()
+        self.api.delete(self.seeded())
+        others = self.steps("create")
+        sizes = itertools.count(2000)  # of their disks: one that is new is booted
+
+        def create():
+            return self.attempt("POST", "/v1/sandboxes", {
+                "template": "minimal", "timeout_sec": 0, "disk_mb": next(sizes)})
+        self.api.delete(create().json()["id"])
+        steps = [step for step in self.steps("create") if step not in others]
+        self.assertIn("warm", steps)
+
+        def body(victim, step):
+            create()
+            self.revive()
+            for record in self.api.list():
+                if record["status"] == "running":
+                    self.assertEqual(self.api.sh(record["id"], "echo here")["stdout"], "here\n")
+                else:
+                    self.assertEqual(record["status"], "error")
+                    self.assertTrue(record["reason"])
+        self.each_fault("create", steps, body)
+        # What was left of a machine that was to be kept warm harms nobody.
+        self.assertEqual(self.api.get(self.sandbox(disk_mb=2001))["status"], "running")
 
     def test_pause(self):
         self.pauses()
