@@ -66,6 +66,20 @@ Status CheckSizes(const CowHeader& header) {
   return {};
 }
 
+// wrenn's own chunk, with the file's size by which it is found.
+Status WriteNotes(int fd, const CowHeader& header) {
+  std::string own(kMagic);
+  Append(own, kVersion, 4);
+  Append(own, header.base.size(), 4);
+  Append(own, header.base_bytes, 8);
+  Append(own, header.disk_bytes, 8);
+  own += header.base;
+  if (::ftruncate(fd, static_cast<off_t>(header.FileBytes())) < 0) {
+    return Fail(ErrnoError("cannot size the disk"));
+  }
+  return WriteAt(fd, own, header.FileBytes() - kChunk);
+}
+
 Status CheckKernelHeader(std::string_view bytes) {
   if (Number(bytes, 0, 4) != kKernelMagic) return Damaged("the kernel would not know it");
   if (Number(bytes, 4, 4) != 1) {
@@ -111,17 +125,23 @@ Status WriteEmptyCow(int fd, const CowHeader& header) {
   for (const uint64_t value : {kKernelMagic, uint64_t{1}, kKernelVersion, kChunkSectors}) {
     Append(kernel, value, 4);
   }
-  std::string own(kMagic);
-  Append(own, kVersion, 4);
-  Append(own, header.base.size(), 4);
-  Append(own, header.base_bytes, 8);
-  Append(own, header.disk_bytes, 8);
-  own += header.base;
-  if (::ftruncate(fd, static_cast<off_t>(header.FileBytes())) < 0) {
-    return Fail(ErrnoError("cannot size the disk"));
+  RETURN_IF_ERROR(WriteNotes(fd, header));
+  return WriteAt(fd, kernel, 0);
+}
+
+Status GrowCow(int fd, uint64_t disk_bytes) {
+  ASSIGN_OR_RETURN(CowHeader header, ReadCowHeader(fd));
+  if (disk_bytes < header.disk_bytes) {
+    return Fail(Code::kInvalidArgument,
+                "a disk of {} bytes is smaller than what it continues, which has {}", disk_bytes,
+                header.disk_bytes);
   }
-  RETURN_IF_ERROR(WriteAt(fd, kernel, 0));
-  return WriteAt(fd, own, header.FileBytes() - kChunk);
+  // What was noted there becomes a part of the disk.
+  const uint64_t notes = header.FileBytes() - kChunk;
+  header.disk_bytes = disk_bytes;
+  RETURN_IF_ERROR(CheckSizes(header));
+  RETURN_IF_ERROR(PunchHole(fd, notes, kChunk));
+  return WriteNotes(fd, header);
 }
 
 Result<CowHeader> ReadCowHeader(int fd) {

@@ -44,6 +44,10 @@ struct CowHeader {
 // sectors; kOutOfRange: more than kMaxDiskBytes.
 Status WriteEmptyCow(int fd, const CowHeader& header);
 
+// Makes a disk larger, in a file that no device is made of: what is new reads as zeros. Errors as
+// by ReadCowHeader() and WriteEmptyCow(); kInvalidArgument: it would be smaller.
+Status GrowCow(int fd, uint64_t disk_bytes);
+
 // Reads what wrenn has noted in a file, and whether the kernel would take its store. kDataLoss: it
 // is no such file, was cut off, or has been given up by the kernel since a write to it failed;
 // kUnimplemented: of another version or chunk size.

@@ -125,6 +125,37 @@ TEST_F(CowFileTest, MergesOverTheBase) {
   EXPECT_TRUE(found == expected);
 }
 
+TEST_F(CowFileTest, BecomesLarger) {
+  Make(5 * kChunk, 5 * kChunk + 512);
+  PutException(0, 1, 2);
+  ASSERT_TRUE(WriteAt(fd_.get(), std::string(kChunk, 'a'), 2 * kChunk));
+  ASSERT_TRUE(WriteAt(fd_.get(), "tail", header_.TailOffset()));
+  const UniqueFd to(::memfd_create("flat", MFD_CLOEXEC));
+  // Within the chunk where its end is, by none, and by many.
+  for (const uint64_t bytes : {5 * kChunk + 1024, 5 * kChunk + 1024, 300 * kChunk}) {
+    const Status grown = GrowCow(fd_.get(), bytes);
+    ASSERT_TRUE(grown) << grown.error().ToString();
+    const auto header = ReadCowHeader(fd_.get());
+    ASSERT_TRUE(header) << header.error().ToString();
+    EXPECT_EQ(header->base, "../base");
+    EXPECT_EQ(header->base_bytes, 5 * kChunk);
+    EXPECT_EQ(header->disk_bytes, bytes);
+    ASSERT_EQ(::ftruncate(to.get(), 0), 0);
+    ASSERT_TRUE(WriteAt(to.get(), std::string(5 * kChunk, 'x'), 0));
+    ASSERT_TRUE(MergeCow(fd_.get(), *header, to.get()));
+    std::string expected =
+        std::string(kChunk, 'x') + std::string(kChunk, 'a') + std::string(3 * kChunk, 'x') + "tail";
+    expected.resize(bytes);
+    std::string found(bytes + 1, '?');
+    EXPECT_EQ(*ReadAt(to.get(), std::span(found), 0), bytes);
+    found.resize(bytes);
+    EXPECT_TRUE(found == expected) << bytes;
+  }
+  EXPECT_EQ(GrowCow(fd_.get(), 299 * kChunk).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(GrowCow(fd_.get(), 300 * kChunk + 1).error().code, Code::kFailedPrecondition);
+  EXPECT_EQ(GrowCow(fd_.get(), kMaxDiskBytes + 512).error().code, Code::kOutOfRange);
+}
+
 TEST_F(CowFileTest, RefusesWhatIsDamaged) {
   const auto make = [&] { Make(1024 * kChunk, 1024 * kChunk); };
   const auto expect = [&](Code code, const char* what) { EXPECT_EQ(Failure(), code) << what; };

@@ -79,14 +79,16 @@ Status DmSnapshot::Hold() {
 
 Status DmSnapshot::Resume() { return owner_->mapper_.Resume(name_); }
 
-Status DmSnapshot::Remove(Deadline deadline) {
+Status DmSnapshot::Remove(Deadline deadline, const OnGone& on_gone) {
   const std::string id = IdOf(name_);
   RETURN_IF_ERROR(owner_->mapper_.Remove(name_, deadline));
   owner_->Step(id, "device-gone");
+  if (on_gone) on_gone("device");
   RETURN_IF_ERROR(changes_.Detach(deadline));
   owner_->Step(id, "changes-gone");
   RETURN_IF_ERROR(origin_.Release(deadline));
   owner_->Step(id, "origin-gone");
+  if (on_gone) on_gone("loops");
   return {};
 }
 

@@ -51,8 +51,10 @@ class DmSnapshot {
 
   // Takes it down and keeps the file of changes, which is not synced. The VMM must have ended; what
   // it leaves to the kernel to close is waited for. kDeadlineExceeded when something is still in
-  // use; then it can be tried again.
-  Status Remove(Deadline deadline);
+  // use; then it can be tried again. `on_gone` is called when the "device" has gone, and then the
+  // "loops" below it.
+  using OnGone = std::function<void(std::string_view what)>;
+  Status Remove(Deadline deadline, const OnGone& on_gone = {});
 
  private:
   friend class DmSnapshots;

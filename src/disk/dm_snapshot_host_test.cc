@@ -158,6 +158,46 @@ TEST_F(DmSnapshotTest, DM_TheStoreCannotOverflow) {
   }
 }
 
+TEST_F(DmSnapshotTest, DM_ACopyOfTheChangesIsTheDiskOfThatMoment) {
+  const Layer layer = Make(12 * kMiB + 512);
+  auto disk = Attach("sb-1", layer);
+  ASSERT_TRUE(disk);
+  std::srand(11);
+  for (int i = 0; i < 100; ++i) {
+    const uint64_t offset = static_cast<uint64_t>(std::rand()) % (12 * kMiB - 20000);
+    ASSERT_TRUE(Write(disk->path(), std::string(static_cast<size_t>(std::rand()) % 20000 + 1, 'W'),
+                      offset));
+  }
+  UniqueFd user(::open(disk->path().c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(WriteAt(user.get(), "in the page cache only", 3 * kMiB));
+  const std::string then = Read(disk->path(), 13 * kMiB);
+  ASSERT_TRUE(disk->Suspend());
+  const auto copy = CopyChanges(dir_->path(), layer, dir_->path(), 0);
+  const auto larger = CopyChanges(dir_->path(), layer, dir_->path(), 20 * kMiB);
+  ASSERT_TRUE(disk->Resume());
+  ASSERT_TRUE(copy && larger);
+  // Each goes its own way from here.
+  ASSERT_TRUE(Write(disk->path(), std::string(2 * kMiB, 'L'), 0));
+  auto other = Attach("sb-2", *copy);
+  ASSERT_TRUE(other);
+  EXPECT_TRUE(Read(other->path(), 13 * kMiB) == then);
+  ASSERT_TRUE(Write(other->path(), std::string(2 * kMiB, 'O'), 0));
+  auto grown = Attach("sb-3", *larger);
+  ASSERT_TRUE(grown);
+  const std::string whole = Read(grown->path(), 21 * kMiB);
+  EXPECT_EQ(whole.size(), 20 * kMiB);
+  EXPECT_TRUE(whole.substr(0, then.size()) == then);
+  EXPECT_TRUE(whole.substr(then.size()) == std::string(whole.size() - then.size(), '\0'));
+  EXPECT_EQ(Read(disk->path(), 1), "L");
+  EXPECT_EQ(Read(other->path(), 1), "O");
+  user.Reset();
+  for (DmSnapshot* one : {&*disk, &*other, &*grown}) {
+    std::vector<std::string> gone;
+    ASSERT_TRUE(one->Remove(Soon(), [&](std::string_view what) { gone.emplace_back(what); }));
+    EXPECT_EQ(gone, (std::vector<std::string>{"device", "loops"}));
+  }
+}
+
 TEST_F(DmSnapshotTest, DM_FlattensToWhatTheDeviceReads) {
   const Layer layer = Make(12 * kMiB + 512);
   auto disk = Attach("sb-1", layer);

@@ -10,6 +10,7 @@
 
 #include "base/id.h"
 #include "base/revert.h"
+#include "disk/backend.h"
 #include "disk/cow_file.h"
 #include "disk/qcow2.h"
 #include "disk/qcow2_writer.h"
@@ -149,6 +150,31 @@ Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_
       WriteEmptyQcow2(file.fd(), "./" + below.name, below.format, RoundUpToSector(size)));
   file.Keep();
   return layer;
+}
+
+Result<Layer> CopyChanges(const std::string& from, const Layer& layer, const std::string& to,
+                          uint64_t size_bytes) {
+  const std::string path = from + "/" + layer.name;
+  ASSIGN_OR_RETURN(const UniqueFd source, OpenImage(path));
+  // One that the kernel has given up would be no good either.
+  RETURN_IF_ERROR(ReadCowHeader(source.get()));
+  Layer copy = NewLayer(Format::kCow);
+  ASSIGN_OR_RETURN(NewFile file, NewFile::Make(to + "/" + copy.name));
+  if (!ShareBlocks(source.get(), file.fd())) {
+    ASSIGN_OR_RETURN(const uint64_t free, os::FreeDiskBytes(to));
+    const uint64_t wanted = AllocatedBytes(path);
+    if (free < kRoomForChanges || free - kRoomForChanges < wanted) {
+      return Fail(
+          Code::kResourceExhausted,
+          "there is no room for a copy of the disk's changes: they are {} MiB, {} are free, "
+          "and {} must stay so",
+          wanted >> 20, free >> 20, kRoomForChanges >> 20);
+    }
+    RETURN_IF_ERROR(CopyData(source.get(), file.fd()));
+  }
+  if (size_bytes != 0) RETURN_IF_ERROR(GrowCow(file.fd(), RoundUpToSector(size_bytes)));
+  file.Keep();
+  return copy;
 }
 
 Status LinkLayers(const Layers& layers, const std::string& from, const std::string& to) {

@@ -59,6 +59,20 @@ Result<Layers> FindLayers(const std::string& directory);
 // kDataLoss: `below` is damaged.
 Result<Layer> AddLayer(const std::string& directory, const Layer& below, uint64_t size_bytes);
 
+// What must stay free where files of changes are written, in bytes: the kernel ends a disk when one
+// of its writes finds no room.
+inline constexpr uint64_t kRoomForChanges = uint64_t{256} << 20;
+
+// Copies a file of changes that nobody is writing (its DmSnapshot is removed, or suspended) into
+// another folder, as a layer with a name of its own. `size_bytes` as for AddLayer(). Its blocks are
+// shared where the file system can. Not synced. On failure nothing is left. kResourceExhausted:
+// less than kRoomForChanges would stay free; errors of ReadCowHeader().
+Result<Layer> CopyChanges(const std::string& from, const Layer& layer, const std::string& to,
+                          uint64_t size_bytes);
+
+// Whether a disk is a file of changes, of which a VMM gets a device that is made of it.
+inline bool NeedsDevice(std::string_view path) { return path.ends_with(".cow"); }
+
 // Hard-links layers from one folder into another on the same file system; a link that is there
 // already stays. The new names are not synced. On failure the links that it made are gone again.
 // kAlreadyExists: another file has the name; kNotFound: a layer is missing.

@@ -1,6 +1,7 @@
 #include "disk/layers.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,6 +160,45 @@ TEST_F(LayersTest, LinksAreTheSameFilesAndMayBeThere) {
   EXPECT_TRUE(IsExclusive(Path("b/") + top).value());
   EXPECT_EQ(IsExclusive(Path("a/") + top).error().code, Code::kNotFound);
   EXPECT_TRUE(FindLayers(Path("nowhere"))->empty());
+}
+
+TEST_F(LayersTest, CopiesOfChangesAreDisksOfTheirOwn) {
+  ASSERT_EQ(::truncate(Path("base").c_str(), 3 * kMiB), 0);
+  const Layer layer = Bottom("dm-snapshot");
+  EXPECT_TRUE(NeedsDevice(layer.name));
+  const auto copy = CopyChanges(Path("a"), layer, Path("b"), 0);
+  ASSERT_TRUE(copy) << copy.error().ToString();
+  EXPECT_EQ(ParseLayer(copy->name).value(), *copy);
+  EXPECT_NE(copy->name, layer.name);
+  EXPECT_TRUE(CheckLayers(Path("b"), {*copy}, Path("base")));
+  EXPECT_EQ(ReadFile(Path("b/") + copy->name).value(), ReadFile(Path("a/") + layer.name).value());
+  EXPECT_LE(AllocatedBytes(Path("b/") + copy->name), 64u << 10);
+  const auto larger = CopyChanges(Path("a"), layer, Path("b"), 5 * kMiB + 1);
+  ASSERT_TRUE(larger) << larger.error().ToString();
+  EXPECT_EQ(VirtualSize(Path("b/") + larger->name).value(), 5 * kMiB + 512);
+
+  EXPECT_EQ(CopyChanges(Path("a"), layer, Path("b"), kMiB).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(CopyChanges(Path("b"), layer, Path("a"), 0).error().code, Code::kNotFound);
+  ASSERT_EQ(::truncate((Path("a/") + layer.name).c_str(), 100), 0);
+  EXPECT_EQ(CopyChanges(Path("a"), layer, Path("b"), 0).error().code, Code::kDataLoss);
+  EXPECT_EQ(FindLayers(Path("b"))->size(), 2u);
+  EXPECT_EQ(FindLayers(Path("a"))->size(), 1u);
+}
+
+TEST_F(LayersTest, ROOT_CopiesOfChangesLeaveRoomForOthers) {
+  ASSERT_EQ(::truncate(Path("base").c_str(), 3 * kMiB), 0);
+  const Layer layer = Bottom("dm-snapshot");
+  // With room for the file, but not for what others write.
+  const std::string small = Path("small");
+  ASSERT_TRUE(os::MakeDirectory(small));
+  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=200m") != 0) {
+    GTEST_SKIP() << "cannot mount a tmpfs";
+  }
+  const auto copy = CopyChanges(Path("a"), layer, small, 0);
+  EXPECT_TRUE(FindLayers(small)->empty());
+  ::umount(small.c_str());
+  ASSERT_FALSE(copy);
+  EXPECT_EQ(copy.error().code, Code::kResourceExhausted);
 }
 
 TEST_F(LayersTest, AFailedLinkingLeavesWhatWasThere) {
