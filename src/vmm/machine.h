@@ -38,7 +38,7 @@ struct MachineConfig {
   std::string memory;
   std::string kernel;  // uncompressed vmlinux; to boot only, as the next
   std::string initramfs;
-  std::string disk;
+  std::string disk;  // the file of its top layer, or a block device
   DiskFormat disk_format = DiskFormat::kQcow2;
   DiskRate disk_rate;      // where the engine keeps it: EngineInfo::disk_rates
   std::string base_image;  // what the disk's lowest layer may be over

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 #include "base/io.h"
 #include "base/revert.h"
 #include "os/elf_file.h"
+#include "vmm/block_device.h"
 #include "vmm/exit_text.h"
 #include "vmm/firecracker/api_client.h"
 #include "vmm/firecracker/runtime_files.h"
@@ -46,15 +46,11 @@ class Steps {
 // The number of a disk that is a block device; nothing for a file, which is given to the VMM's
 // user.
 Result<std::optional<dev_t>> PrepareDisk(const MachineConfig& config) {
-  struct stat info{};
-  if (::stat(config.disk.c_str(), &info) < 0) {
-    return Fail(ErrnoError(fmt::format("cannot open the disk '{}'", config.disk)));
-  }
-  if (S_ISBLK(info.st_mode)) return std::optional(info.st_rdev);
-  if (::chown(config.disk.c_str(), config.user, config.user) < 0) {
+  ASSIGN_OR_RETURN(const std::optional<dev_t> device, BlockDeviceNumber(config.disk));
+  if (!device && ::chown(config.disk.c_str(), config.user, config.user) < 0) {
     return Fail(ErrnoError(fmt::format("cannot give '{}' to its sandbox's user", config.disk)));
   }
-  return std::optional<dev_t>();
+  return device;
 }
 
 Result<os::Process> Spawn(const MachineConfig& config, const FirecrackerFacts& facts,

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "net/slot_plan.h"
+#include "vmm/block_device.h"
 
 namespace wrenn::vmm {
 namespace {
@@ -87,7 +88,9 @@ json::object DiskNode(const std::string& path, DiskFormat format, bool alone) {
       {"driver", format == DiskFormat::kQcow2 ? "qcow2" : "raw"},
       {"node-name", DiskNodeName(path)},
       {"discard", "unmap"},
-      {"file", json::object{{"driver", "file"}, {"filename", path}, {"discard", "unmap"}}},
+      {"file", json::object{{"driver", IsBlockDevice(path) ? "host_device" : "file"},
+                            {"filename", path},
+                            {"discard", "unmap"}}},
   };
   if (alone) node["backing"] = nullptr;
   return node;

@@ -77,6 +77,7 @@ TEST(QemuCommandLineTest, DiskPathsNeedNoEscaping) {
   ASSERT_TRUE(node);
   EXPECT_EQ(node->at("driver").as_string(), "raw");
   EXPECT_EQ(node->at("file").at("filename").as_string(), "/data/a,b=\"c\"/disk.raw");
+  EXPECT_EQ(node->at("file").at("driver").as_string(), "file");
   config.disk_format = DiskFormat::kQcow2;
   EXPECT_THAT(After(QemuCommandLine(config, Emulated()), "-blockdev"),
               HasSubstr("\"driver\":\"qcow2\""));
@@ -84,6 +85,23 @@ TEST(QemuCommandLineTest, DiskPathsNeedNoEscaping) {
   const auto argv = QemuCommandLine(config, Emulated());
   EXPECT_THAT(argv, Not(Contains("-blockdev")));
   EXPECT_THAT(After(argv, "-append"), Not(HasSubstr("root=")));
+}
+
+TEST(QemuCommandLineTest, BlockDevicesAreDisks) {
+  MachineConfig config = TestConfig();
+  config.disk = "/dev/mapper/wrenn-sb-0123456789abcdefghij";
+  config.disk_format = DiskFormat::kRaw;
+  const auto argv = QemuCommandLine(config, Emulated());
+  const auto node = ParseJsonObject(After(argv, "-blockdev"));
+  ASSERT_TRUE(node);
+  EXPECT_EQ(node->at("driver").as_string(), "raw");
+  EXPECT_EQ(node->at("file").at("driver").as_string(), "host_device");
+  EXPECT_EQ(node->at("file").at("filename").as_string(), config.disk);
+  // QEMU takes no longer names.
+  EXPECT_LE(node->at("node-name").as_string().size(), 31u);
+  EXPECT_TRUE(HasPair(argv, "-device",
+                      "virtio-blk-device,id=blk0,drive=wrenn-sb-0123456789abcdefghij,"
+                      "werror=stop,rerror=report"));
 }
 
 TEST(QemuCommandLineTest, MemoryIsAPrivateMappingOfItsBase) {

@@ -22,7 +22,7 @@ std::string ShapeDigest(MachineConfig config, HostFacts facts) {
   config.user = 0;
   config.net_namespace.clear();  // the guest sees the same network either way
   if (!config.disk.empty()) config.disk = "/disk";
-  config.disk_format = DiskFormat::kQcow2;  // the top layer of what is restored always is
+  config.disk_format = DiskFormat::kQcow2;  // the guest sees the same disk either way
   facts.binary = "qemu";
   facts.readonly_memory = false;  // the same RAM either way
   std::string text;

@@ -84,13 +84,16 @@ TEST(FingerprintTest, NamesAndPathsDoNotMatter) {
   EXPECT_EQ(same, Plain());
 }
 
-// The snapshot of a machine that booted on a whole copy is restored on a layer over that.
+// The snapshot of a machine that booted on a whole copy is restored on a layer over that, and that
+// of one on a block device where there are none.
 TEST(FingerprintTest, TheFormatOfTheTopLayerDoesNotMatter) {
-  const json::object raw = With([](MachineConfig& config, HostFacts&) {
-    config.disk = "/data/disk-a.raw";
-    config.disk_format = DiskFormat::kRaw;
-  });
-  EXPECT_EQ(raw, Plain());
+  for (const char* disk : {"/data/disk-a.raw", "/dev/mapper/wrenn-sb-a"}) {
+    const json::object raw = With([disk](MachineConfig& config, HostFacts&) {
+      config.disk = disk;
+      config.disk_format = DiskFormat::kRaw;
+    });
+    EXPECT_EQ(raw, Plain());
+  }
 }
 
 TEST(FingerprintTest, ProcessorsMemoryAndDevicesMatter) {

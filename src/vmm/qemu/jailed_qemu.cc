@@ -9,6 +9,7 @@
 #include "os/files.h"
 #include "os/process.h"
 #include "os/shared_libraries.h"
+#include "vmm/block_device.h"
 
 // The library, as it was built (folder.cmake).
 asm(".section .rodata\n"
@@ -112,19 +113,25 @@ Result<QemuFiles> FindQemuFiles(const std::string& binary, bool readonly_memory,
   return files;
 }
 
-os::Jail QemuJail(const MachineConfig& config, const QemuFiles& files, bool kvm) {
+os::Jail QemuJail(const MachineConfig& config, const QemuFiles& files, bool kvm,
+                  std::optional<dev_t> disk) {
   os::Jail jail;
   jail.uid = config.user;
   jail.gid = config.user;
   jail.binds = files.binds;
-  for (const std::string& path : {config.kernel, config.initramfs, config.base_image}) {
+  for (const std::string& path : {config.kernel, config.initramfs}) {
     if (!path.empty()) jail.binds.push_back({path, path});
+  }
+  // What is below a block device is the kernel's to open.
+  if (!disk && !config.base_image.empty()) {
+    jail.binds.push_back({config.base_image, config.base_image});
   }
   // The folder, so that layers can be added while it runs. It is root's: only the top layer can be
   // written to, by its owner and mode.
   jail.binds.push_back({config.directory, config.directory, true});
   jail.devices = {{"/dev/null", makedev(1, 3)}, {"/dev/urandom", makedev(1, 9)}};
   if (kvm) jail.devices.push_back({"/dev/kvm", makedev(10, 232)});
+  if (disk) jail.devices.push_back({config.disk, *disk, true});
   return jail;
 }
 
@@ -143,12 +150,13 @@ Status GiveFiles(const MachineConfig& config) {
   if (::chmod(config.directory.c_str(), 0711) < 0) {
     return Fail(ErrnoError("cannot open '" + config.directory + "' to its sandbox's VMM"));
   }
+  if (!config.memory.empty()) RETURN_IF_ERROR(ShareLayer(config.memory));
+  if (IsBlockDevice(config.disk)) return {};
   ASSIGN_OR_RETURN(const auto names, os::ListDirectory(config.directory));
   for (const std::string& name : names) {
     const std::string path = config.directory + "/" + name;
     if (name.starts_with("disk-") && path != config.disk) RETURN_IF_ERROR(ShareLayer(path));
   }
-  if (!config.memory.empty()) RETURN_IF_ERROR(ShareLayer(config.memory));
   return config.disk.empty() ? Status() : GiveLayer(config.disk, config.user);
 }
 

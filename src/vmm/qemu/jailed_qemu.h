@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,10 @@ struct QemuFiles {
 Result<QemuFiles> FindQemuFiles(const std::string& binary, bool readonly_memory,
                                 const std::string& runtime, Deadline deadline);
 
-// The jail of a machine, whose user is MachineConfig::user. A pure function.
-os::Jail QemuJail(const MachineConfig& config, const QemuFiles& files, bool kvm);
+// The jail of a machine, whose user is MachineConfig::user. A pure function. `disk` is the number
+// of a disk that is a block device, which has the same path there.
+os::Jail QemuJail(const MachineConfig& config, const QemuFiles& files, bool kvm,
+                  std::optional<dev_t> disk = std::nullopt);
 std::vector<std::string> QemuEnvironment(const MachineConfig& config, const QemuFiles& files);
 
 // Lets the machine's user write to the top layer of its disk and read what is below it and its

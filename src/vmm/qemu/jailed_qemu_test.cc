@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -56,6 +57,19 @@ TEST(JailedQemuTest, SeesItsMachinesFilesAndWritesToItsFolderAlone) {
             (std::vector<std::string>{"A=b", "WRENN_READONLY_MEMORY=" + config.memory}));
 }
 
+TEST(JailedQemuTest, SeesOfADiskThatIsADeviceNothingElse) {
+  MachineConfig config = TestConfig();
+  config.user = kUser;
+  config.base_image = "/data/images/i/rootfs";
+  config.disk = "/dev/mapper/wrenn-sb-abc";
+  const os::Jail jail = QemuJail(config, {}, true, makedev(254, 3));
+  EXPECT_FALSE(Find(jail.binds, config.base_image));
+  const auto disk = std::ranges::find(jail.devices, config.disk, &os::Jail::Device::path);
+  ASSERT_NE(disk, jail.devices.end());
+  EXPECT_EQ(disk->device, makedev(254, 3));
+  EXPECT_TRUE(disk->block);
+}
+
 TEST(JailedQemuTest, FindsWhatQemuLoads) {
   const auto folder = os::TemporaryDirectory::Make();
   ASSERT_TRUE(folder);
@@ -103,6 +117,11 @@ TEST(JailedQemuTest, ROOT_GivesTheTopLayerAndSharesTheRest) {
   EXPECT_EQ(of(config.memory), std::tuple(0u, 0u, 0644u));
   EXPECT_EQ(of(log), std::tuple(0u, 0u, 0600u));
   EXPECT_EQ(of(config.directory), std::tuple(0u, 0u, 0711u));
+  // What is below a block device stays as it is.
+  MachineConfig other = config;
+  other.disk = "/dev/mapper/wrenn-sb-abc";
+  ASSERT_TRUE(GiveFiles(other));
+  EXPECT_EQ(of(config.disk), std::tuple(kUser, kUser, 0600u));
   ASSERT_TRUE(ShareLayer(config.disk));
   EXPECT_EQ(of(config.disk), std::tuple(0u, 0u, 0644u));
 }

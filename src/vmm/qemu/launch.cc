@@ -9,6 +9,7 @@
 #include "net/user_network.h"
 #include "os/net_namespace.h"
 #include "os/tap.h"
+#include "vmm/block_device.h"
 #include "vmm/exit_text.h"
 #include "vmm/output_pipe.h"
 #include "wire/sockets.h"
@@ -39,7 +40,11 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
   if (config.user != 0) {
     if (!facts.files) return Fail(Code::kFailedPrecondition, "QEMU cannot be jailed here");
     RETURN_IF_ERROR(GiveFiles(config));
-    options.jail = QemuJail(config, *facts.files, facts.kvm);
+    std::optional<dev_t> disk;
+    if (!config.disk.empty()) {
+      ASSIGN_OR_RETURN(disk, BlockDeviceNumber(config.disk));
+    }
+    options.jail = QemuJail(config, *facts.files, facts.kvm, disk);
     options.environment = QemuEnvironment(config, *facts.files);
   } else {
     options.limits.emplace_back(RLIMIT_CORE, 0);  // a jail has its own
