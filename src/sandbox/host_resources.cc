@@ -5,6 +5,7 @@
 #include "disk/probe.h"
 #include "os/digest.h"
 #include "sandbox/host_share.h"
+#include "sandbox/sandbox_files.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -24,6 +25,26 @@ disk::DmSnapshots::OnStep StepsOf(const char* part, const ManagerConfig& config)
     record.id = id;
     call(fmt::format("{}.{}", part, step), record);
   };
+}
+
+// Whether a machine has a device that an earlier server made.
+bool HasDevice(const store::SandboxRecord& record) {
+  const auto layers = ParseDisk(record.disk);
+  return layers && disk::NeedsDevice(layers->front().name);
+}
+
+// Also for what has devices from before this backend was chosen: without them it would have to end.
+Result<std::unique_ptr<disk::DmSnapshots>> ChooseDisks(
+    const ManagerConfig& config, const std::string& backend,
+    const std::vector<store::SandboxRecord>& live) {
+  const bool chosen = backend == kDmSnapshot;
+  if (!chosen && !std::ranges::any_of(live, HasDevice)) return nullptr;
+  disk::DmSnapshots::OnStep on_step;
+  if (config.on_step) on_step = StepsOf("disk", config);
+  auto opened = disk::DmSnapshots::Open(config.paths.root, std::move(on_step));
+  if (opened || chosen) return opened;
+  Warn(config, "block devices of sandboxes cannot be taken over", opened.error().ToString());
+  return nullptr;
 }
 
 Result<std::unique_ptr<net::SlotPool>> OpenSlots(const ManagerConfig& config,
@@ -98,12 +119,7 @@ Result<HostResources> HostResources::Open(const ManagerConfig& config,
                                           const std::vector<store::SandboxRecord>& live) {
   HostResources resources;
   if (config.on_step) resources.on_step = StepsOf("host", config);
-  if (backend == kDmSnapshot) {
-    disk::DmSnapshots::OnStep on_step;
-    if (config.on_step) on_step = StepsOf("disk", config);
-    ASSIGN_OR_RETURN(resources.disks,
-                     disk::DmSnapshots::Open(config.paths.root, std::move(on_step)));
-  }
+  ASSIGN_OR_RETURN(resources.disks, ChooseDisks(config, backend, live));
   ASSIGN_OR_RETURN(resources.slots, ChooseSlots(config, engine, live));
   resources.slot_for_all = engine.needs_slot;
   if (engine.jailed) {
@@ -130,13 +146,7 @@ Status HostResources::RemoveStale(const std::set<std::string>& keep) const {
 Result<std::string> ChooseDiskBackend(const ManagerConfig& config, const vmm::EngineInfo& engine) {
   RETURN_IF_ERROR(CheckDiskRate(config, engine));
   const std::string& wanted = config.disk_backend;
-  if (!engine.raw_disks) {
-    if (wanted == kDmSnapshot) {
-      return Fail(Code::kFailedPrecondition,
-                  "disks of the backend dm-snapshot are for --engine firecracker: {} uses qcow2, "
-                  "reflink or copy",
-                  engine.name);
-    }
+  if (!engine.raw_disks && wanted != kDmSnapshot) {
     ASSIGN_OR_RETURN(const auto backend, disk::MakeBackend(wanted));
     return std::string(backend->name());
   }

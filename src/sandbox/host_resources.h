@@ -31,9 +31,10 @@ struct HostResources {
   std::function<void(const std::string& id, std::string_view step)> on_step;
 
   // Opens those that machines of this engine need, on disks of this backend. `live` are the records
-  // of all sandboxes that may run: what they have stays, for HostShare::Adopt() or Release(); slots
-  // of anybody else with our mark are removed. A host without cgroups is said, no more.
-  // kFailedPrecondition and the like, with the remedy, when one of the others is not to be had.
+  // of all sandboxes that may run: what they have stays, whatever the backend was, for
+  // HostShare::Adopt() or Release(); slots of anybody else with our mark are removed. A host
+  // without cgroups is said, no more. kFailedPrecondition and the like, with the remedy, when one
+  // of the others is not to be had.
   static Result<HostResources> Open(const ManagerConfig& config, const vmm::EngineInfo& engine,
                                     const std::string& backend,
                                     const std::vector<store::SandboxRecord>& live);

@@ -59,7 +59,7 @@ void HostShare::TakeDisk(disk::DmSnapshot disk) {
   disk_.emplace(std::move(disk));
 }
 
-Status HostShare::RemoveDisk(Deadline deadline) {
+Status HostShare::RemoveDisk(Deadline deadline, const disk::DmSnapshot::OnGone& on_gone) {
   std::optional<disk::DmSnapshot> disk;
   {
     std::lock_guard lock(mutex_);
@@ -67,7 +67,7 @@ Status HostShare::RemoveDisk(Deadline deadline) {
     disk_.reset();
   }
   if (!disk) return host_.disks ? host_.disks->Clear(id_, deadline) : Status();
-  Status removed = disk->Remove(deadline);
+  Status removed = disk->Remove(deadline, on_gone);
   if (removed) return removed;
   std::lock_guard lock(mutex_);
   disk_.emplace(std::move(*disk));
@@ -76,10 +76,40 @@ Status HostShare::RemoveDisk(Deadline deadline) {
 
 Status HostShare::HoldDisk(bool hold) {
   std::lock_guard lock(mutex_);
-  if (!disk_ || held_ == hold || (hold && ending_)) return {};
+  if (!disk_ || held_ == hold || (hold && (ending_ || resting_))) return {};
   RETURN_IF_ERROR(hold ? disk_->Hold() : disk_->Resume());
   held_ = hold;
   return {};
+}
+
+Status HostShare::BeginRest() {
+  std::lock_guard lock(mutex_);
+  if (held_) {
+    return Fail(Code::kUnavailable,
+                "what '{}' writes waits for room on the host's disk: free some, and try again",
+                id_);
+  }
+  resting_ = true;
+  return {};
+}
+
+void HostShare::EndRest() {
+  std::lock_guard lock(mutex_);
+  resting_ = false;
+}
+
+// Without the lock: nobody else suspends the device meanwhile, and counting need not wait.
+Status HostShare::WithDiskAtRest(const std::function<Status()>& use) {
+  if (!disk_) return use();
+  RETURN_IF_ERROR(disk_->Suspend());
+  Revert resume;
+  resume.Add([this] { (void)disk_->Resume(); });
+  // What was still to be written may have found no room.
+  ASSIGN_OR_RETURN(const disk::SnapshotState state, disk_->State());
+  if (!state.failure.empty()) return Fail(Code::kDataLoss, "{}", state.failure);
+  RETURN_IF_ERROR(use());
+  resume.Disarm();
+  return disk_->Resume();
 }
 
 void HostShare::BeginEnd() {
@@ -154,6 +184,13 @@ void HostShare::Complete(vmm::MachineConfig& config) const {
   config.user = user_;
 }
 
+Result<disk::DmSnapshots*> HostShare::Disks() const {
+  if (host_.disks) return host_.disks.get();
+  return Fail(Code::kFailedPrecondition,
+              "the disk of '{}' is a dm-snapshot, and this server has none: see --disk-backend",
+              id_);
+}
+
 Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& policy,
                           vmm::MachineConfig& config) {
   Revert revert;
@@ -162,8 +199,9 @@ Status HostShare::Acquire(const std::string& base, const net::NetworkPolicy& pol
   if (host_.users) {
     ASSIGN_OR_RETURN(user_, host_.users->Take());
   }
-  if (host_.disks) {
-    ASSIGN_OR_RETURN(auto disk, host_.disks->Attach(id_, config.disk, base));
+  if (disk::NeedsDevice(config.disk)) {
+    ASSIGN_OR_RETURN(disk::DmSnapshots* const disks, Disks());
+    ASSIGN_OR_RETURN(auto disk, disks->Attach(id_, config.disk, base));
     TakeDisk(std::move(disk));
   }
   if (host_.slots && (host_.slot_for_all || config.network)) {
@@ -187,8 +225,9 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
                         const net::NetworkPolicy& policy, vmm::MachineConfig& config) {
   user_ = UserIn(machine);
   if (user_ != 0 && host_.users) host_.users->Keep(user_);
-  if (host_.disks) {
-    ASSIGN_OR_RETURN(auto disk, host_.disks->Adopt(id_, config.disk, base));
+  if (disk::NeedsDevice(config.disk)) {
+    ASSIGN_OR_RETURN(disk::DmSnapshots* const disks, Disks());
+    ASSIGN_OR_RETURN(auto disk, disks->Adopt(id_, config.disk, base));
     TakeDisk(std::move(disk));
   }
   if (const auto index = SlotIn(machine)) {
@@ -209,9 +248,9 @@ Status HostShare::Adopt(const json::object& machine, const std::string& base,
   return {};
 }
 
-Status HostShare::Release(const json::object& machine) {
+Status HostShare::Release(const json::object& machine, const disk::DmSnapshot::OnGone& on_gone) {
   const Deadline deadline = Deadline::After(kRemoveLimit);
-  RETURN_IF_ERROR(RemoveDisk(deadline));
+  RETURN_IF_ERROR(RemoveDisk(deadline, on_gone));
   if (const auto index = SlotIn(machine); index && !slot_ && host_.slots) {
     // One that cannot be adopted is removed by the attempt.
     if (auto slot = host_.slots->Adopt(*index)) TakeSlot(std::move(*slot));

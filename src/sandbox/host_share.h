@@ -17,7 +17,7 @@ class HostShare {
   HostShare(HostResources& host, std::string id) : host_(host), id_(std::move(id)) {}
 
   // Takes what its machine needs and puts it into `config`, whose disk is the file of the disk's
-  // only layer; `base` is the image under it. On failure nothing is left.
+  // top layer; `base` is the image under it. On failure nothing is left.
   Status Acquire(const std::string& base, const net::NetworkPolicy& policy,
                  vmm::MachineConfig& config);
   // Takes over what another has of this id, when this has nothing.
@@ -34,12 +34,20 @@ class HostShare {
   // there is no device, or when it is so already. For any thread.
   Status HoldDisk(bool hold);
   bool IsHeld() const { return held_; }
+  // From here to EndRest() the disk is not held: a machine whose writes wait cannot be frozen.
+  // kUnavailable when it is held already.
+  Status BeginRest();
+  void EndRest();
+  // Calls `use` while all that its frozen machine has written is in the file of changes below its
+  // block device, if it has one, and nothing is written to that. Between BeginRest() and EndRest().
+  // kDataLoss when the kernel has given the device up.
+  Status WithDiskAtRest(const std::function<Status()>& use);
   // The machine is about to be ended, which it cannot be while it is held: it never is again.
   void BeginEnd();
   // Gives all back, from above: the block device, its loop devices, the slot, the cgroup; also what
   // an earlier server took for a machine of this record. The machine has ended. Harmless when there
-  // is nothing; after a failure it can be tried again.
-  Status Release(const json::object& machine);
+  // is nothing; after a failure it can be tried again. `on_gone` as for disk::DmSnapshot::Remove().
+  Status Release(const json::object& machine, const disk::DmSnapshot::OnGone& on_gone = {});
 
   // Why a limit of the host's has ended the machine; empty when none has.
   std::string LimitReached() const;
@@ -53,8 +61,9 @@ class HostShare {
   static uint32_t UserIn(const json::object& machine);  // 0: none
 
  private:
+  Result<disk::DmSnapshots*> Disks() const;
   void TakeDisk(disk::DmSnapshot disk);
-  Status RemoveDisk(Deadline deadline);
+  Status RemoveDisk(Deadline deadline, const disk::DmSnapshot::OnGone& on_gone);
   void TakeSlot(net::Slot slot);
   void TakeCgroup(os::Cgroup cgroup);
   void DropCgroup();
@@ -67,6 +76,7 @@ class HostShare {
   std::atomic<bool> held_ = false;
   mutable std::mutex mutex_;  // guards the changes of what follows
   bool ending_ = false;
+  bool resting_ = false;
   std::optional<disk::DmSnapshot> disk_;
   std::optional<net::Slot> slot_;
   std::optional<os::Cgroup> cgroup_;

@@ -21,7 +21,8 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, H
     RETURN_IF_ERROR(snapshot::VerifyForLoad(source.snapshot, *source.manifest, base));
     phases.Mark("verify");
   }
-  ASSIGN_OR_RETURN(restored.disk, files.TakeDisk(source.snapshot, *source.manifest, 0));
+  ASSIGN_OR_RETURN(restored.disk, files.TakeDisk(source.snapshot, *source.manifest, 0,
+                                                 services.host.disks != nullptr));
   ASSIGN_OR_RETURN(const memory::Image image, files.TakeMemory(source.snapshot));
   SetDisk(config, restored.disk);
   config.memory = files.MemoryBase();

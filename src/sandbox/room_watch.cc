@@ -1,5 +1,6 @@
 #include "sandbox/room_watch.h"
 
+#include "disk/layers.h"
 #include "os/files.h"
 
 namespace wrenn::sandbox {
@@ -8,8 +9,8 @@ namespace {
 using std::chrono::milliseconds;
 
 // What all guests together may write between two looks must fit in what is left then.
-constexpr uint64_t kFull = uint64_t{256} << 20;
-constexpr uint64_t kRoomAgain = uint64_t{320} << 20;
+constexpr uint64_t kFull = disk::kRoomForChanges;
+constexpr uint64_t kRoomAgain = kFull + (uint64_t{64} << 20);
 constexpr uint64_t kMuch = uint64_t{16} << 30;
 constexpr milliseconds kOften{200};
 constexpr milliseconds kSeldom{2'000};

@@ -163,11 +163,13 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                 Phases& phases);
   Status FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
   Result<memory::Copy> SwitchOver(const Subject& subject, const snapshot::Draft& draft,
-                                  Phases& phases);
+                                  snapshot::Manifest& manifest, Phases& phases);
+  Status CopyDisk(const Subject& subject, const snapshot::Draft& draft,
+                  snapshot::Manifest& manifest);
   Result<disk::Layer> PrepareLayer(const Subject& subject, Revert& undo) const;
   Status SwitchTo(const Subject& subject, const disk::Layer& layer);
   Status MakeReadyToStandBy(const Subject& subject, const memory::Image& image,
-                            const snapshot::Draft& draft);
+                            const snapshot::Draft& draft, snapshot::Manifest& manifest);
   Result<memory::Image> WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
                                     const std::string& directory, Phases& phases) const;
   Status AddDigests(const snapshot::Draft& draft, snapshot::Manifest& manifest);
@@ -221,11 +223,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // `of` is the signal of the machine that has ended, which may be one before the present one.
   void HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::MachineExit& exit);
   void FinishEnd();
-  Status TearDown(Leave leave);
+  Status TearDown(Leave leave, Phases* phases = nullptr);
   // What a paused one does without: its machine, its part of the host, and its files but for the
   // logs.
   Status TearDownMachine();
-  Status EndMachine();
+  // Marks what has gone, in its order: "vmm", "device", "loops".
+  Status EndMachine(Phases* phases = nullptr);
   // Records the end after TearDown() has answered `torn`.
   Status RecordEnd(Change change, const Status& torn);
   Status RemoveRecord();

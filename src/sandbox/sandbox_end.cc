@@ -48,7 +48,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
     phases.Note("end", json::value(CleanTail(ended ? ended->reason : "killed")));
     if (!asked) phases.Note("error", json::value(CleanTail(asked.error().ToString())));
   }
-  const Status torn = TearDown(Leave::kLogs);
+  const Status torn = TearDown(Leave::kLogs, &phases);
   phases.Mark("release");
   RETURN_IF_ERROR(
       RecordEnd({SandboxState::kStopped, reason, "stop", "done", phases.Finish()}, torn));
@@ -89,7 +89,7 @@ void Sandbox::HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::Machi
     phases.Note("console", json::value(CleanTail(*console)));
   }
   const std::string limit = share_.LimitReached();
-  const Status torn = TearDown(Leave::kLogs);
+  const Status torn = TearDown(Leave::kLogs, &phases);
   phases.Mark("release");
   (void)RecordEnd({exit.clean ? SandboxState::kStopped : SandboxState::kError,
                    CleanTail(limit.empty() ? exit.reason : limit), "exit", "", phases.Finish()},
@@ -117,7 +117,7 @@ Status Sandbox::Destroy() {
     }
     phases.Mark("record");
   }
-  Status gone = TearDown(Leave::kNothing);
+  Status gone = TearDown(Leave::kNothing, &phases);
   phases.Mark("release");
   if (gone) gone = RemoveRecord();
   if (gone) {
@@ -133,7 +133,7 @@ Status Sandbox::Destroy() {
   return Fail(std::move(error));
 }
 
-Status Sandbox::EndMachine() {
+Status Sandbox::EndMachine(Phases* phases) {
   std::shared_ptr<vmm::Machine> machine;
   std::shared_ptr<agent::Client> client;
   bool orphan = false;
@@ -160,8 +160,12 @@ Status Sandbox::EndMachine() {
       return Fail(reaped.error().WithContext("the machine could not be ended"));
     }
   }
+  const auto gone = [phases](std::string_view what) {
+    if (phases) phases->Mark(what);
+  };
+  if (machine || orphan) gone("vmm");
   // Nothing that a live machine uses may go before it.
-  RETURN_IF_ERROR(share_.Release(known));
+  RETURN_IF_ERROR(share_.Release(known, gone));
   std::lock_guard lock(mutex_);
   orphan_ = false;
   machine_.reset();
@@ -178,8 +182,8 @@ Status Sandbox::TearDownMachine() {
   return files_.RemoveAllButLogs();
 }
 
-Status Sandbox::TearDown(Leave leave) {
-  RETURN_IF_ERROR(EndMachine());
+Status Sandbox::TearDown(Leave leave, Phases* phases) {
+  RETURN_IF_ERROR(EndMachine(phases));
   reservation_.Release();
   RETURN_IF_ERROR(RemoveSnapshot());
   return leave == Leave::kLogs ? files_.RemoveAllButLogs() : files_.RemoveAll();

@@ -47,11 +47,24 @@ Status SandboxFiles::MakeMemory(int memory_mb) {
 }
 
 Result<disk::Layers> SandboxFiles::TakeDisk(const std::string& snapshot,
-                                            const snapshot::Manifest& manifest,
-                                            uint64_t size_bytes) {
+                                            const snapshot::Manifest& manifest, uint64_t size_bytes,
+                                            bool devices) {
   ASSIGN_OR_RETURN(disk::Layers layers, disk::ParseLayers(manifest.layers));
-  RETURN_IF_ERROR(disk::LinkLayers(layers, snapshot, folder_));
-  RETURN_IF_ERROR(disk::CheckLayers(folder_, layers, template_::ImageFile(paths_, manifest.image)));
+  const std::string base = template_::ImageFile(paths_, manifest.image);
+  if (disk::NeedsDevice(layers.front().name)) {
+    RETURN_IF_ERROR(disk::CheckLayers(snapshot, layers, base));
+    if (devices) {
+      ASSIGN_OR_RETURN(disk::Layer copy,
+                       disk::CopyChanges(snapshot, layers.front(), folder_, size_bytes));
+      return disk::Layers{std::move(copy)};
+    }
+    disk::Layer whole = disk::NewLayer(disk::Format::kRaw);
+    RETURN_IF_ERROR(disk::Flatten(snapshot, layers, base, folder_ + "/" + whole.name));
+    layers = {std::move(whole)};
+  } else {
+    RETURN_IF_ERROR(disk::LinkLayers(layers, snapshot, folder_));
+    RETURN_IF_ERROR(disk::CheckLayers(folder_, layers, base));
+  }
   ASSIGN_OR_RETURN(disk::Layer top, disk::AddLayer(folder_, layers.front(), size_bytes));
   layers.insert(layers.begin(), std::move(top));
   return layers;

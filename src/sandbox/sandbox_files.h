@@ -38,11 +38,12 @@ class SandboxFiles {
   // For a machine that boots: a disk over `base`, and memory that is all zeros.
   Result<disk::Layers> MakeDisk(const std::string& base, uint64_t size_bytes);
   Status MakeMemory(int memory_mb);
-  // The disk of a snapshot, linked into this folder, with a layer of its own on top. 0: as large.
-  // kDataLoss when its layers are not a chain over its image: a VMM wrote them, and may have been
-  // made to write anything.
+  // The disk of a snapshot, linked into this folder, with a layer of its own on top. A file of
+  // changes is copied instead, where there can be a device of it (`devices`); else it becomes a
+  // whole disk below that layer. 0: as large. kDataLoss when its layers are not a chain over its
+  // image: a VMM wrote them, and may have been made to write anything.
   Result<disk::Layers> TakeDisk(const std::string& snapshot, const snapshot::Manifest& manifest,
-                                uint64_t size_bytes);
+                                uint64_t size_bytes, bool devices);
   // The memory of a snapshot, linked likewise.
   Result<memory::Image> TakeMemory(const std::string& snapshot);
 

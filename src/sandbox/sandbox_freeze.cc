@@ -25,6 +25,10 @@ memory::CopyRoom MakeRoom(const memory::ProcessMemory& memory) {
   return room ? std::move(*room) : memory::CopyRoom();
 }
 
+// Whether a snapshot of a machine that goes on gets a copy of the disk. Of other disks it gets the
+// layers, and the machine writes to a new one.
+bool IsCopied(const disk::Layers& layers) { return disk::NeedsDevice(layers.front().name); }
+
 }  // namespace
 
 // What is frozen.
@@ -70,6 +74,9 @@ Result<Sandbox::Subject> Sandbox::BeginFreeze(snapshot::Manifest& manifest) cons
 Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, bool& standby,
                        Phases& phases) {
   ASSIGN_OR_RETURN(const Subject subject, BeginFreeze(manifest));
+  RETURN_IF_ERROR(share_.BeginRest());
+  Revert rest;
+  rest.Add([this] { share_.EndRest(); });
   RETURN_IF_ERROR(subject.machine->Freeze(VmmDeadline()));
   phases.Mark("freeze");
   RETURN_IF_ERROR(subject.machine->SaveState(draft.path() + snapshot::kStateFile, VmmDeadline()));
@@ -81,12 +88,14 @@ Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifes
   ASSIGN_OR_RETURN(const memory::Image image, WriteMemory(ranges, read, draft.path(), phases));
   standby = standby && WhyHeld().empty();
   if (standby) {
-    const Status ready = MakeReadyToStandBy(subject, image, draft);
+    const Status ready = MakeReadyToStandBy(subject, image, draft, manifest);
     if (!ready) phases.Note("standby_error", json::value(CleanTail(ready.error().ToString())));
     standby = ready.has_value();
     phases.Mark("switch");
   }
-  return disk::LinkLayers(subject.layers, files_.folder(), draft.path());
+  if (standby && IsCopied(subject.layers)) return {};
+  return share_.WithDiskAtRest(
+      [&] { return disk::LinkLayers(subject.layers, files_.folder(), draft.path()); });
 }
 
 Result<memory::Image> Sandbox::WriteMemory(const memory::Ranges& ranges,
@@ -107,8 +116,10 @@ Result<memory::Image> Sandbox::WriteMemory(const memory::Ranges& ranges,
 Status Sandbox::FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& manifest,
                               Phases& phases) {
   ASSIGN_OR_RETURN(const Subject subject, BeginFreeze(manifest));
-  ASSIGN_OR_RETURN(const memory::Copy copy, SwitchOver(subject, draft, phases));
-  RETURN_IF_ERROR(disk::LinkLayers(subject.layers, files_.folder(), draft.path()));
+  ASSIGN_OR_RETURN(const memory::Copy copy, SwitchOver(subject, draft, manifest, phases));
+  if (!IsCopied(subject.layers)) {
+    RETURN_IF_ERROR(disk::LinkLayers(subject.layers, files_.folder(), draft.path()));
+  }
   const auto read = [&](uint64_t offset, std::span<char> out) { return copy.Read(offset, out); };
   ASSIGN_OR_RETURN(const memory::Image image,
                    WriteMemory(copy.ranges(), read, draft.path(), phases));
@@ -133,11 +144,26 @@ Status Sandbox::SwitchTo(const Subject& subject, const disk::Layer& layer) {
   return {};
 }
 
+// What its disk is at this moment, as the snapshot's: for one that has no layer to switch to. The
+// machine is frozen, and goes on writing to its own.
+Status Sandbox::CopyDisk(const Subject& subject, const snapshot::Draft& draft,
+                         snapshot::Manifest& manifest) {
+  disk::Layer copy;
+  RETURN_IF_ERROR(share_.WithDiskAtRest([&]() -> Status {
+    ASSIGN_OR_RETURN(copy,
+                     disk::CopyChanges(files_.folder(), subject.layers.front(), draft.path(), 0));
+    return {};
+  }));
+  manifest.layers = {copy.name};
+  return {};
+}
+
 // From now on it has its own copy of what the snapshot has, as one that runs on behind a snapshot:
 // the snapshot's files are never written by it. While it is frozen that may take its time.
 Status Sandbox::MakeReadyToStandBy(const Subject& subject, const memory::Image& image,
-                                   const snapshot::Draft& draft) {
+                                   const snapshot::Draft& draft, snapshot::Manifest& manifest) {
   RETURN_IF_ERROR(files_.KeepMemory(image, draft.path()));
+  if (IsCopied(subject.layers)) return CopyDisk(subject, draft, manifest);
   Revert undo;
   ASSIGN_OR_RETURN(const disk::Layer next, PrepareLayer(subject, undo));
   RETURN_IF_ERROR(SwitchTo(subject, next));
@@ -146,12 +172,18 @@ Status Sandbox::MakeReadyToStandBy(const Subject& subject, const memory::Image& 
 }
 
 // Takes state and memory, and has the machine write to a new layer of its disk from that instant
-// on.
+// on, or copies the disk.
 Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot::Draft& draft,
-                                         Phases& phases) {
+                                         snapshot::Manifest& manifest, Phases& phases) {
   vmm::Machine& machine = *subject.machine;
+  RETURN_IF_ERROR(share_.BeginRest());
+  Revert rest;
+  rest.Add([this] { share_.EndRest(); });
   Revert revert;
-  ASSIGN_OR_RETURN(const disk::Layer next, PrepareLayer(subject, revert));
+  std::optional<disk::Layer> next;
+  if (!IsCopied(subject.layers)) {
+    ASSIGN_OR_RETURN(next, PrepareLayer(subject, revert));
+  }
   memory::CopyRoom room = MakeRoom(subject.memory);
   phases.Mark("prepare");
 
@@ -164,7 +196,7 @@ Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot:
   ASSIGN_OR_RETURN(memory::Copy copy,
                    memory::Copy::Take(subject.memory, std::move(ranges), std::move(room)));
   phases.Mark("copy");
-  RETURN_IF_ERROR(SwitchTo(subject, next));
+  RETURN_IF_ERROR(next ? SwitchTo(subject, *next) : CopyDisk(subject, draft, manifest));
   revert.Disarm();
   thaw.Disarm();
   RETURN_IF_ERROR(GoOn());

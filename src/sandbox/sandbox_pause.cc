@@ -63,12 +63,11 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   if (standby) {
     phases.Mark("standby");
   } else {
-    if (Status ended = EndMachine(); !ended) {
+    if (Status ended = EndMachine(&phases); !ended) {
       services_.Tell(Severity::kError, id_, "its machine could not be ended after the pause",
                      {{"error", CleanTail(ended.error().ToString())}});
       return Fail(std::move(ended.error()));
     }
-    phases.Mark("vmm");
     if (Status released = ReleasePaused(); !released) {
       services_.Tell(Severity::kError, id_, "what it needed to run could not be removed",
                      {{"error", CleanTail(released.error().ToString())}});
@@ -94,7 +93,7 @@ Error Sandbox::UndoPause(const Error& why, Phases& phases) {
   ForgetSnapshot();
   phases.Note("error", json::value(CleanTail(error.ToString())));
   if (const auto exit = machine->exit()) {
-    const Status torn = TearDown(Leave::kLogs);
+    const Status torn = TearDown(Leave::kLogs, &phases);
     (void)RecordEnd({exit->clean ? SandboxState::kStopped : SandboxState::kError,
                      CleanTail(exit->reason), "pause", "failed", phases.Finish()},
                     torn);

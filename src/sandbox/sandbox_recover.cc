@@ -69,7 +69,7 @@ void Sandbox::AdoptOrEnd() {
   const std::string reason = CleanTail(adopted.error().message);
   phases.Note("error", json::value(CleanTail(adopted.error().ToString())));
   SetClosing(true);
-  const Status torn = TearDown(Leave::kLogs);
+  const Status torn = TearDown(Leave::kLogs, &phases);
   (void)RecordEnd({SandboxState::kError, reason, "adopt", "failed", phases.Finish()}, torn);
 }
 
@@ -100,8 +100,9 @@ Status Sandbox::Adopt() {
 // recording that left a record without it; and files that are no part of the disk.
 Status Sandbox::CorrectDisk() {
   if (!services_.engine.info().snapshots) return {};  // it never gets another layer
-  ASSIGN_OR_RETURN(const std::string path, Machine()->Disk(Deadline::After(kVmmLimit)));
   ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
+  if (disk::NeedsDevice(layers.front().name)) return {};  // likewise
+  ASSIGN_OR_RETURN(const std::string path, Machine()->Disk(Deadline::After(kVmmLimit)));
   const std::string name = path.substr(path.rfind('/') + 1);
   if (name != layers.front().name) {
     ASSIGN_OR_RETURN(disk::Layer top, disk::ParseLayer(name));

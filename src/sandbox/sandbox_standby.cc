@@ -66,8 +66,7 @@ Deadline Sandbox::StandbyDeadline() const {
 void Sandbox::EndStandby(const std::string& why) {
   if (state() != SandboxState::kPaused || !HoldsMachine()) return;
   Phases phases = BeginPhases("standby");
-  Status gone = EndMachine();
-  phases.Mark("vmm");
+  Status gone = EndMachine(&phases);
   if (gone) gone = ReleasePaused();
   phases.Mark("release");
   phases.Note("why", json::value(why));

@@ -126,7 +126,8 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   RETURN_IF_ERROR(files_.MakeFolders());
   const uint64_t disk_bytes = static_cast<uint64_t>(planned.disk_mb) << 20;
   ASSIGN_OR_RETURN(const disk::Layers disk,
-                   source.cold ? files_.TakeDisk(source.snapshot, *source.manifest, disk_bytes)
+                   source.cold ? files_.TakeDisk(source.snapshot, *source.manifest, disk_bytes,
+                                                 services_.host.disks != nullptr)
                                : files_.MakeDisk(source.boot.image, disk_bytes));
   if (services_.engine.info().snapshots) RETURN_IF_ERROR(files_.MakeMemory(planned.memory_mb));
   NoteDisk(disk, source.cold ? source.manifest->layer_digests : LayerDigests());

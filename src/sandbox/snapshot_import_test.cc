@@ -1,4 +1,6 @@
 // Snapshots from another host.
+#include "disk/cow_file.h"
+#include "sandbox/sandbox_files.h"
 #include "sandbox/snapshot_transfer_fixture.h"
 
 namespace wrenn::sandbox {
@@ -175,6 +177,41 @@ TEST_F(SnapshotImportTest, KeepsAForeignKernelApart) {
   EXPECT_TRUE(template_::HasKernel(there_->paths(), own));
   EXPECT_FALSE(template_::HasKernel(there_->paths(), imported->kernel));
   EXPECT_TRUE(there_->Create("frozen"));
+}
+
+// From a host whose disks are dm-snapshots: here it becomes a whole disk.
+TEST_F(SnapshotImportTest, TakesFilesOfChanges) {
+  const std::string cow = "disk-0123456789abcdefghij.cow";
+  const auto with = [&](const std::string& base, uint64_t chunk) {
+    return Changed(Exported(*here_), [&](const auto& folder, auto& names) {
+      std::erase_if(names, [](const std::string& name) { return name.starts_with("disk-"); });
+      names.push_back(cow);
+      ChangeManifest(folder, "layers", json::array{cow});
+      const UniqueFd fd(::open((folder + "/" + cow).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+      EXPECT_TRUE(disk::WriteEmptyCow(fd.get(), {base, 1 << 20, 1 << 20}));
+      // The image's chunk 3 is in the file's chunk `chunk`.
+      const uint64_t exception[] = {3, chunk};
+      EXPECT_EQ(::pwrite(fd.get(), exception, sizeof exception, disk::kChunk), 16);
+      EXPECT_EQ(::pwrite(fd.get(), "changed", 7, 2 * disk::kChunk), 7);
+    });
+  };
+  const std::string base = "../../images/" + snapshot_.image + "/rootfs";
+  ExpectRefused(with(base, 1), "impossible chunk");
+  ExpectRefused(with("/etc/passwd", 2), "does not continue its image");
+
+  const auto imported = there_->Import(with(base, 2));
+  ASSERT_TRUE(imported) << imported.error().ToString();
+  const auto made = there_->Create("frozen");
+  ASSERT_TRUE(made) << made.error().ToString();
+  const auto layers = ParseDisk(made->disk);
+  ASSERT_TRUE(layers);
+  ASSERT_EQ(layers->size(), 2u);
+  EXPECT_EQ(layers->back().format, disk::Format::kRaw);
+  const std::string content =
+      *ReadFile(there_->paths().Sandbox(made->id) + "/" + layers->back().name);
+  EXPECT_EQ(content.size(), size_t{1} << 20);
+  EXPECT_EQ(content.substr(3 * disk::kChunk, 8), std::string("changed\0", 8));
+  EXPECT_EQ(content[3 * disk::kChunk - 1], 'i');
 }
 
 TEST_F(SnapshotImportTest, LeavesNothingOfACutUpload) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "disk/layers.h"
 #include "os/digest.h"
 #include "os/files.h"
 #include "sandbox/warm_pool.h"
@@ -26,6 +27,11 @@ std::string WarmPlace(const Services& services, const store::SandboxRecord& reco
       os::Sha256Hex(fmt::format("{} {} {} {} {} {} {}", record.image, record.kernel, record.vcpus,
                                 record.memory_mb, record.disk_mb, record.egress, record.tenant));
   return services.config.paths.Warm() + "/" + key.substr(0, 32);
+}
+
+// A sandbox that starts from it has a disk of its kind: a block device, or none.
+bool IsOfBackend(const snapshot::Manifest& manifest, const std::string& backend) {
+  return disk::NeedsDevice(manifest.layers.front()) == (backend == "dm-snapshot");
 }
 
 Result<Source> OfTemplateSnapshot(const Services& services, const store::SandboxRecord& record,
@@ -106,7 +112,7 @@ Result<Source> SourceOf(const Services& services, const store::SandboxRecord& re
   const std::string place = WarmPlace(services, record);
   if (os::Exists(place)) {
     auto warm = SourceOfSnapshot(services, place, "template", "template");
-    if (warm) {
+    if (warm && IsOfBackend(*warm->manifest, record.disk_backend)) {
       warm->boot = from;
       warm->warm = place;
       return warm;

@@ -209,7 +209,7 @@ constexpr Setting kSettings[] = {
      "How QEMU's machines run: with hardware, emulated, or what works (auto)", false,
      SetAcceleration},
     {"disk.backend", "WRENN_DISK_BACKEND", "--disk-backend", "NAME",
-     "auto, qcow2, reflink, copy or dm-snapshot (auto: what suits engine and host)", false,
+     "auto, qcow2, reflink, copy or dm-snapshot (auto: qcow2, or what suits Firecracker)", false,
      SetBackend},
     {"disk.mb_per_sec", "WRENN_DISK_MB_PER_SEC", "--disk-mb-per-sec", "MIB",
      "What each sandbox may read and write of its disk a second, with Firecracker (no limit)", true,
