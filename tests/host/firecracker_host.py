@@ -66,8 +66,8 @@ class FirecrackerTest(ServerTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # What a failed test has left would spoil all others.
-        cls.addClassCleanup(cls.end_vmms)
+        # What is left, by a failed test too, would spoil all others.
+        cls.addClassCleanup(cls.end_sandboxes)
         cls.addClassCleanup(cls.assert_images_as_before, cls.image_digests())
 
     def run(self, result=None):
@@ -91,11 +91,20 @@ class FirecrackerTest(ServerTest):
     def assert_images_as_before(cls, before):
         assert cls.image_digests() == before, (cls.image_digests(), before)
 
-    @staticmethod
-    def end_vmms():
-        for pid in vmms():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    @classmethod
+    def end_sandboxes(cls):
+        """By the server, which gives back what they have of the host; that it could is a test, too."""
+        try:
+            if cls.server.process.poll() is not None:
+                cls.server.settings = cls.settings
+                cls.server.start()
+            for sandbox in cls.server.api.list():
+                cls.server.api.delete(sandbox["id"])
+            assert not host_state()["dmsetup"], host_state()["dmsetup"]
+        finally:
+            for pid in vmms():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def settled(self):
         return wait_for("a quiet host", quiet_state, 60)
