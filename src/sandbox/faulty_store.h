@@ -24,10 +24,12 @@ class FaultyStore final : public store::Store {
     RETURN_IF_ERROR(Check("add", record.state));
     return real_.AddSandbox(record, event);
   }
-  Status UpdateSandbox(store::SandboxRecord& record, const store::EventRecord* event) override {
+  Status UpdateSandbox(store::SandboxRecord& record, const store::EventRecord* event,
+                       store::Durable durable) override {
     RETURN_IF_ERROR(Check("update", record.state));
-    return real_.UpdateSandbox(record, event);
+    return real_.UpdateSandbox(record, event, durable);
   }
+  Status Sync() override { return real_.Sync(); }
   Status TouchSandboxes(const std::vector<store::Activity>& activities) override {
     return real_.TouchSandboxes(activities);
   }

@@ -1,4 +1,6 @@
 // How a sandbox comes up: booted from a template, or restored from a snapshot.
+#include <future>
+
 #include "base/id.h"
 #include "sandbox/exercise.h"
 #include "sandbox/init_request.h"
@@ -57,6 +59,9 @@ Result<store::SandboxRecord> Sandbox::Start(Source source, Reservation reservati
     record_ = next;
   }
   phases.Mark("record");
+  // The disk has as long as the machine needs to take in that there is a sandbox. That it runs need
+  // not be there as well, since no machine outlives the host.
+  auto synced = std::async([&store = services_.store] { return store.Sync(); });
 
   Status up = BringUp(source, phases);
   while (!up && !IsInterrupted() && FallBack(source)) up = TryAgain(source, up, phases);
@@ -67,7 +72,8 @@ Result<store::SandboxRecord> Sandbox::Start(Source source, Reservation reservati
     next.state = SandboxState::kRunning;
     next.started_at = next.last_active_at = std::chrono::system_clock::now();
     const auto event = MakeEvent({SandboxState::kRunning, "", "create", "done", times});
-    up = services_.store.UpdateSandbox(next, &event);
+    const auto durable = synced.get() ? store::Durable::kSoon : store::Durable::kNow;
+    up = services_.store.UpdateSandbox(next, &event, durable);
   }
   services_.metrics.CountCreate(!up ? "failed" : source.ready ? "pool" : source.kind);
   if (!up) return Fail(UndoStart(up.error(), phases));

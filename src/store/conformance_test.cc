@@ -172,6 +172,19 @@ TEST_P(StoreConformanceTest, AnUpdateNeedsTheVersionThatItRead) {
   EXPECT_EQ(CodeOf(store_->UpdateSandbox(unknown, nullptr)), Code::kNotFound);
 }
 
+TEST_P(StoreConformanceTest, WhatIsDurableSoonIsThereAtOnce) {
+  SandboxRecord record = MakeSandbox("sb-a");
+  ASSERT_TRUE(store_->AddSandbox(record, MakeEvent("sb-a")));
+  record.state = SandboxState::kRunning;
+  const EventRecord event = MakeEvent("sb-a", "start");
+  ASSERT_TRUE(store_->UpdateSandbox(record, &event, Durable::kSoon));
+  const auto other = database_->Open();
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->GetSandbox("sb-a")->state, SandboxState::kRunning);
+  EXPECT_EQ(other->ListEvents("sb-a", 10)->size(), 2u);
+  EXPECT_TRUE(store_->Sync());
+}
+
 TEST_P(StoreConformanceTest, ATouchIsNotAChange) {
   SandboxRecord record = MakeSandbox("sb-a");
   ASSERT_TRUE(store_->AddSandbox(record, MakeEvent("sb-a")));

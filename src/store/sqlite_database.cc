@@ -198,10 +198,22 @@ Status SqliteDatabase::Migrate() {
 
 // With a write-ahead log NORMAL leaves out the wait at the end of a transaction, and nothing else:
 // https://www.sqlite.org/pragma.html#pragma_synchronous
-void SqliteDatabase::SetSynced(bool synced) {
-  if (synced == synced_) return;
-  connection_.exec(synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-  synced_ = synced;
+void SqliteDatabase::SetDurable(Durable durable) {
+  if (durable == durable_) return;
+  connection_.exec(durable == Durable::kNow ? "PRAGMA synchronous = FULL"
+                                            : "PRAGMA synchronous = NORMAL");
+  durable_ = durable;
+}
+
+// What has been committed is in the log (https://www.sqlite.org/walformat.html). SQLite's locks are
+// on other files, so that the descriptor may be closed.
+Status SqliteDatabase::Sync() const {
+  const std::string log = path_ + "-wal";
+  UniqueFd fd(::open(log.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::fdatasync(fd.get()) < 0) {
+    return Fail(ErrnoError(fmt::format("cannot sync '{}'", log)));
+  }
+  return {};
 }
 
 SQLite::Statement& SqliteDatabase::Prepare(const char* sql) {

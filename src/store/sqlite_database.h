@@ -73,19 +73,16 @@ class SqliteDatabase {
   // succeeds and undone if it fails or throws. A write transaction has the write lock from its
   // beginning, so what it reads cannot change before it writes.
   template <typename Work>
-  auto Write(Work&& work) -> std::invoke_result_t<Work> {
-    return Transact(SQLite::TransactionBehavior::IMMEDIATE, std::forward<Work>(work));
-  }
-  // As Write(), without waiting for the disk: it outlives this process, but may be undone when the
-  // host loses its power before the next Write() has returned.
-  template <typename Work>
-  auto WriteUnsynced(Work&& work) -> std::invoke_result_t<Work> {
-    return Transact(SQLite::TransactionBehavior::IMMEDIATE, std::forward<Work>(work), false);
+  auto Write(Work&& work, Durable durable = Durable::kNow) -> std::invoke_result_t<Work> {
+    return Transact(SQLite::TransactionBehavior::IMMEDIATE, std::forward<Work>(work), durable);
   }
   template <typename Work>
   auto Read(Work&& work) -> std::invoke_result_t<Work> {
-    return Transact(SQLite::TransactionBehavior::DEFERRED, std::forward<Work>(work));
+    return Transact(SQLite::TransactionBehavior::DEFERRED, std::forward<Work>(work), Durable::kNow);
   }
+
+  // See Store::Sync().
+  Status Sync() const;
 
   // Only within Write() or Read(). `sql` is a literal: it is prepared once.
   SQLite::Statement& Prepare(const char* sql);
@@ -96,14 +93,14 @@ class SqliteDatabase {
   // The Error for the exception that is being handled.
   Error CaughtError();
 
-  void SetSynced(bool synced);
+  void SetDurable(Durable durable);
 
   template <typename Work>
-  auto Transact(SQLite::TransactionBehavior behavior, Work&& work, bool synced = true)
+  auto Transact(SQLite::TransactionBehavior behavior, Work&& work, Durable durable)
       -> std::invoke_result_t<Work> {
     std::lock_guard lock(mutex_);
     try {
-      SetSynced(synced);
+      SetDurable(durable);
       SQLite::Transaction transaction(connection_, behavior);
       auto result = work();
       if (result) transaction.commit();
@@ -116,7 +113,7 @@ class SqliteDatabase {
   const std::string path_;
   std::mutex mutex_;
   SQLite::Database connection_;
-  bool synced_ = false;
+  Durable durable_ = Durable::kSoon;                     // what the connection is set to
   std::map<const char*, SQLite::Statement> statements_;  // before connection_ in destruction
 };
 

@@ -128,7 +128,7 @@ class SqliteStore final : public Store {
   Status AddSandbox(SandboxRecord& record, const EventRecord& event) override {
     constexpr int64_t kFirst = 1;
     const Time now = Now();
-    RETURN_IF_ERROR(db_->WriteUnsynced([&]() -> Status {
+    const auto add = [&]() -> Status {
       Query insert(
           db_->Prepare("INSERT INTO sandboxes (" SANDBOX_COLUMNS
                        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
@@ -138,15 +138,16 @@ class SqliteStore final : public Store {
       insert.Run();
       InsertEvent(event);
       return {};
-    }));
+    };
+    RETURN_IF_ERROR(db_->Write(add, Durable::kSoon));
     record.version = kFirst;
     record.updated_at = now;
     return {};
   }
 
-  Status UpdateSandbox(SandboxRecord& record, const EventRecord* event) override {
+  Status UpdateSandbox(SandboxRecord& record, const EventRecord* event, Durable durable) override {
     const Time now = Now();
-    RETURN_IF_ERROR(db_->Write([&]() -> Status {
+    const auto change = [&]() -> Status {
       Query update(db_->Prepare(
           "UPDATE sandboxes SET (version, state, reason, template_name, template_id, image, "
           "kernel, "
@@ -161,11 +162,14 @@ class SqliteStore final : public Store {
       if (update.Run() == 0) return WhyNotUpdated(record.id);
       if (event) InsertEvent(*event);
       return {};
-    }));
+    };
+    RETURN_IF_ERROR(db_->Write(change, durable));
     ++record.version;
     record.updated_at = now;
     return {};
   }
+
+  Status Sync() override { return db_->Sync(); }
 
   Status TouchSandboxes(const std::vector<Activity>& activities) override {
     if (activities.empty()) return {};

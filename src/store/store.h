@@ -116,22 +116,32 @@ struct Activity {
   Time last_active{};
 };
 
+// When a change has to be on the disk. Either way it outlives this process.
+enum class Durable {
+  kNow,   // before the call returns
+  kSoon,  // with the next change that is, or Sync(): the host's power may go before
+};
+
 // Thread-safe. Every call is one transaction, durable when it returns (fsync) unless it says other.
-// kUnavailable when
-// the database is locked for too long, kResourceExhausted when its disk is full, kDataLoss when it
-// is damaged, kAborted when a version does not match, kNotFound, kAlreadyExists. A record that a
-// call could not store is left as it was.
+// kUnavailable when the database is locked for too long, kResourceExhausted when its disk is full,
+// kDataLoss when it is damaged, kAborted when a version does not match, kNotFound, kAlreadyExists.
+// A record that a call could not store is left as it was.
 class Store {
  public:
   virtual ~Store() = default;
 
-  // Adds the record and its first journal line in one transaction. It outlives this process, but
-  // may be lost with the host's power until the next call that changes something has returned: what
-  // the record announces is lost then, too.
+  // Adds the record and its first journal line in one transaction, durable soon: what the record
+  // announces is lost with the host's power, too.
   virtual Status AddSandbox(SandboxRecord& record, const EventRecord& event) = 0;
   // Replaces it if its version is still `record.version`, adds the journal line (if any) in the
   // same transaction, and sets the new version in `record`. Id, tenant and created_at never change.
-  virtual Status UpdateSandbox(SandboxRecord& record, const EventRecord* event) = 0;
+  virtual Status UpdateSandbox(SandboxRecord& record, const EventRecord* event,
+                               Durable durable) = 0;
+  Status UpdateSandbox(SandboxRecord& record, const EventRecord* event) {
+    return UpdateSandbox(record, event, Durable::kNow);
+  }
+  // Makes all that has been changed so far durable. Other calls need not wait for it.
+  virtual Status Sync() = 0;
   // Notes when sandboxes were last used, without a new version. Unknown ids are passed over.
   virtual Status TouchSandboxes(const std::vector<Activity>& activities) = 0;
   virtual Result<SandboxRecord> GetSandbox(const std::string& id) = 0;
