@@ -1,6 +1,7 @@
 #include "sandbox/restore.h"
 
 #include "memory/fill.h"
+#include "snapshot/folder.h"
 #include "snapshot/verify.h"
 #include "template/image.h"
 
@@ -15,6 +16,7 @@ void SetDisk(vmm::MachineConfig& config, const disk::Layers& layers) {
 Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, HostShare& share,
                                 vmm::MachineConfig config, const net::NetworkPolicy& policy,
                                 const Source& source, Deadline deadline, Phases& phases) {
+  RETURN_IF_ERROR(snapshot::CheckFiles(source.snapshot, *source.manifest));
   Restored restored;
   const std::string base = template_::ImageFile(services.config.paths, source.manifest->image);
   if (services.config.verify_at_load) {

@@ -126,7 +126,7 @@ Result<store::SandboxRecord> Sandbox::Resume() {
   Phases phases = BeginPhases("resume");
   Source source;
   source.snapshot = services_.config.paths.Snapshot(before.snapshot);
-  auto manifest = snapshot::Open(source.snapshot);
+  auto manifest = snapshot::ReadManifest(source.snapshot);
   if (!manifest) return Fail(manifest.error().WithContext("it cannot be resumed"));
   source.manifest = std::move(*manifest);
   RETURN_IF_ERROR(TakeBack());

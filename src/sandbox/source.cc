@@ -38,7 +38,7 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
                                   const template_::Resolved& from) {
   const std::string place = services.config.paths.Snapshot(from.record.snapshot);
   const std::string origin = fmt::format("snapshot '{}'", from.record.name);
-  ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(place));
+  ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::ReadManifest(place));
   if (manifest.vcpus == record.vcpus && manifest.memory_mb == record.memory_mb &&
       manifest.egress == record.egress && manifest.disk_mb == record.disk_mb) {
     return SourceOfSnapshot(services, place, origin, "snapshot");
@@ -57,7 +57,7 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
 Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,
                                 std::string origin, const char* kind) {
   Source source;
-  ASSIGN_OR_RETURN(source.manifest, snapshot::Open(place));
+  ASSIGN_OR_RETURN(source.manifest, snapshot::ReadManifest(place));
   const snapshot::Manifest& made = *source.manifest;
   RETURN_IF_ERROR(services.engine.CheckFingerprint(Shape(made.vcpus, made.memory_mb, made.egress),
                                                    made.fingerprint));
@@ -85,7 +85,7 @@ Status FillFromSnapshot(const Services& services, const template_::Resolved& fro
                         CreateRequest& request) {
   if (from.record.snapshot.empty()) return {};
   ASSIGN_OR_RETURN(const snapshot::Manifest manifest,
-                   snapshot::Open(services.config.paths.Snapshot(from.record.snapshot)));
+                   snapshot::ReadManifest(services.config.paths.Snapshot(from.record.snapshot)));
   if (!request.disk_mb) request.disk_mb = manifest.disk_mb;
   auto network = NetworkOf(manifest.egress, manifest.network);
   if (!network) return Fail(Code::kDataLoss, "the snapshot's {}", network.error().message);
@@ -133,7 +133,7 @@ void PruneWarm(const Services& services) {
   if (!templates || !names) return;
   for (const std::string& name : *names) {
     if (snapshot::IsDraft(name)) continue;  // it is being made
-    const auto manifest = snapshot::Open(folder + "/" + name);
+    const auto manifest = snapshot::ReadManifest(folder + "/" + name);
     const auto made_of = [&](const store::TemplateRecord& record) {
       return record.image == manifest->image && record.kernel == manifest->kernel;
     };

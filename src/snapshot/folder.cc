@@ -82,7 +82,7 @@ Status Draft::Commit(Manifest& manifest, Durability durability) {
   return {};
 }
 
-Result<Manifest> Open(const std::string& place) {
+Result<Manifest> ReadManifest(const std::string& place) {
   auto text = ReadFile(place + kManifestFile, kMaxManifest);
   if (!text && text.error().code == Code::kNotFound) {
     return Fail(Error{Code::kNotFound, "the snapshot is not there", place});
@@ -95,9 +95,17 @@ Result<Manifest> Open(const std::string& place) {
   if (!manifest && manifest.error().code == Code::kInvalidArgument) {
     return Fail(DamagedManifest(manifest.error(), place));
   }
-  if (!manifest) return manifest;
-  RETURN_IF_ERROR(CheckDigest(place + kStateFile, manifest->state_digest, "machine state"));
-  RETURN_IF_ERROR(CheckDigest(place + kMemoryMap, manifest->memory_digest, "memory map"));
+  return manifest;
+}
+
+Status CheckFiles(const std::string& place, const Manifest& manifest) {
+  RETURN_IF_ERROR(CheckDigest(place + kStateFile, manifest.state_digest, "machine state"));
+  return CheckDigest(place + kMemoryMap, manifest.memory_digest, "memory map");
+}
+
+Result<Manifest> Open(const std::string& place) {
+  ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(place));
+  RETURN_IF_ERROR(CheckFiles(place, manifest));
   return manifest;
 }
 

@@ -48,9 +48,13 @@ class Draft {
   std::string path_;
 };
 
-// Reads a snapshot's manifest, checking the digests of state and memory map. kNotFound when there
-// is none, kDataLoss when it is damaged or one of the two is missing or another; kUnimplemented for
-// a newer format.
+// Reads a snapshot's manifest. kNotFound when there is none, kDataLoss when it is damaged,
+// kUnimplemented for a newer format.
+Result<Manifest> ReadManifest(const std::string& place);
+// Compares the digests of state and memory map with the manifest's: before a machine is made of
+// them. kDataLoss when one is missing or another.
+Status CheckFiles(const std::string& place, const Manifest& manifest);
+// Both.
 Result<Manifest> Open(const std::string& place);
 
 // Puts another manifest in the place of a snapshot's, durably: one that says more of the same
