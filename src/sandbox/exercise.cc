@@ -1,6 +1,7 @@
 #include "sandbox/exercise.h"
 
 #include "base/id.h"
+#include "sandbox/init_request.h"
 #include "wire/agent_api.h"
 
 namespace wrenn::sandbox {
@@ -30,7 +31,7 @@ Status ExerciseAgent(agent::Client& agent, const std::string& id, const std::str
   init.env_vars = {{"WRENN_SANDBOX", "true"}, {"WRENN_SANDBOX_ID", id}};
   init.sandbox_id = id;
   init.hostname = id;
-  init.machine_id = RandomHex(32);
+  init.machine_id = MachineIdOf(id);
   init.entropy = RandomBytes(64);
   init.timestamp = std::chrono::system_clock::now();
   RETURN_IF_ERROR(agent.Init(init, deadline).map([](const auto&) {}));

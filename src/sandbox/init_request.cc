@@ -1,14 +1,20 @@
 #include "sandbox/init_request.h"
 
 #include "base/id.h"
+#include "os/digest.h"
 
 namespace wrenn::sandbox {
+
+std::string MachineIdOf(const std::string& id) {
+  constexpr size_t kLength = 32;  // machine-id(5)
+  return os::Sha256Hex("machine-id " + id).substr(0, kLength);
+}
 
 wire::InitRequest MakeInitRequest(const store::SandboxRecord& record) {
   wire::InitRequest request = MakeClockRequest(record);
   request.sandbox_id = record.id;
   request.hostname = record.id;
-  request.machine_id = RandomHex(32);
+  request.machine_id = MachineIdOf(record.id);
   request.entropy = RandomBytes(64);
   return request;
 }

@@ -176,7 +176,7 @@ Status Sandbox::Restore(const Source& source, Deadline deadline, Phases& phases)
         std::make_shared<agent::Client>(restored.machine->channel(), source.manifest->agent_token);
   }
   TakeMachine(std::move(restored.machine), std::move(agent));
-  RETURN_IF_ERROR(files_.WriteMachine(record().machine));
+  if (!source.ready) RETURN_IF_ERROR(files_.WriteMachine(record().machine));
   // One of the pool could reach nothing so far.
   if (source.ready && share_.HasSlot()) RETURN_IF_ERROR(share_.SetPolicy(policy));
   RETURN_IF_ERROR(Machine()->Continue(deadline));

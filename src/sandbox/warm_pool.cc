@@ -235,6 +235,9 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config,
                                                     {}, shape.source, deadline, phases));
   vmm::Machine& vmm = *machine.restored.machine;
+  json::object known = vmm.Record();
+  machine.share.Note(known);
+  RETURN_IF_ERROR(machine.files.WriteMachine(known));
   machine.restored.agent =
       std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);
   for (int round = 0; round < kRounds; ++round) {

@@ -136,6 +136,9 @@ class Slot(ServerTest):
         sandbox = self.sandbox(egress=True)
         self.assertEqual(self.api.get(sandbox)["origin"], "warm pool")
         self.check(sandbox)
+        # It was given its names when it was made ready.
+        names = self.api.sh(sandbox, "hostname; cat /etc/hostname; sed -n 's/^127.0.1.1 \\([^ ]*\\).*/\\1/p' /etc/hosts")
+        self.assertEqual(names["stdout"].split(), [sandbox] * 3)
         # What it may reach is said to a slot that was made before.
         restored = self.sandbox(egress=True, disk_mb=2048)
         self.assertNotEqual(self.api.get(restored)["origin"], "warm pool")

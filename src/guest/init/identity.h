@@ -12,7 +12,8 @@ namespace wrenn::guest {
 // RFC 1123: labels of letters, digits and '-', at most 64 bytes (Linux's limit) in all.
 bool IsHostname(std::string_view name);
 
-// Sets the host name, /etc/hostname and its line in /etc/hosts.
+// Sets the host name, /etc/hostname and its line in /etc/hosts. Nothing when the kernel has that
+// name already.
 Status SetHostname(const std::string& name);
 
 // `hosts` with a line for this host name instead of the last one that was made so, and with
