@@ -26,6 +26,10 @@ os::MacAddress Mac(uint8_t end, uint16_t number) {
 
 }  // namespace
 
+std::string SlotIp6Argument() {
+  return fmt::format("{}/{},{}", kSlotGuestAddress6, kSlotPrefix6, kSlotGateway6);
+}
+
 os::IpAddress DefaultBlock() { return os::IpAddress::V4(0x0a0c0000); }
 
 os::IpAddress Block6() { return os::IpAddress::V6({0xfd, 0x77, 0x72, 0x65, 0x6e, 0x6e, 0, 1}); }

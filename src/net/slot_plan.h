@@ -28,6 +28,8 @@ inline constexpr const char* kSlotGateway6 = "fd77:7265:6e6e::1";
 // What the guest's kernel makes of its MAC address (RFC 4291, appendix A).
 inline constexpr const char* kSlotGuestLinkLocal6 = "fe80::fc:ff:fe00:5";
 inline constexpr int kSlotPrefix6 = 126;
+// For the guest's kernel: what wrenn-init makes of "wrenn.ip6=" (guest/init/network.h).
+std::string SlotIp6Argument();
 inline constexpr os::MacAddress kSlotGuestMac = {0x02, 0xfc, 0, 0, 0, 0x05};
 inline constexpr os::MacAddress kSlotTapMac = {0x02, 0xfc, 0, 0, 0, 0x06};
 

@@ -10,11 +10,13 @@ from firecracker_host import FirecrackerTest
 from harness import wait_for
 
 ONE, OTHER = "1.1.1.1", "9.9.9.9"  # both are the same server
+ONE6, OTHER6 = "2606:4700::1111", "2620:fe::fe"  # which has these, too
+HOST6, ROUTER6 = "2a00:5::2", "2a00:5::1"
 SOURCE, SINK = 8000, 8001
 # Answers a line with a number by so many bytes, and a connection to the other port when it has sent 200000
 # bytes. (The wget of a static busybox dies where there is no C library.)
 SERVER = f"""
-import socketserver, threading
+import socket, socketserver, threading
 
 class Source(socketserver.StreamRequestHandler):
     def handle(self):
@@ -28,6 +30,7 @@ class Sink(socketserver.StreamRequestHandler):
             self.wfile.write(b"all of it")
 
 class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6  # and IPv4
     allow_reuse_address, daemon_threads, request_queue_size = True, True, 50
 
 threading.Thread(target=Server(("", {SINK}), Sink).serve_forever).start()
@@ -51,6 +54,11 @@ class Internet:
                         f"address add {ONE}/32 dev lo", f"address add {OTHER}/32 dev lo"):
             run(f"ip -n internet {command}")
         run("ip route add default via 5.5.5.1")
+        run(f"ip address add {HOST6}/64 dev outside nodad")
+        for command in (f"address add {ROUTER6}/64 dev eth0 nodad", f"address add {ONE6}/128 dev lo nodad",
+                        f"address add {OTHER6}/128 dev lo nodad"):
+            run(f"ip -n internet {command}")
+        run(f"ip -6 route add default via {ROUTER6}")
         self.server = subprocess.Popen(["ip", "netns", "exec", "internet", sys.executable, "-c", SERVER])
         return self
 
@@ -64,6 +72,9 @@ class Internet:
 class Network(FirecrackerTest):
     @classmethod
     def setUpClass(cls):
+        # Slots are made for a host that forwards IPv6, or for one that does not.
+        with open("/proc/sys/net/ipv6/conf/all/forwarding", "w") as file:
+            file.write("1")
         super().setUpClass()
         cls.enterClassContext(Internet())
 
@@ -74,6 +85,9 @@ class Network(FirecrackerTest):
         """Whether it gets an answer from there; what is denied is refused at once, not waited for."""
         answer = self.api.sh(sandbox, f"echo 7 | nc -w 20 {address} {port} | wc -c")
         return answer["stdout"].strip() == "7"
+
+    def reaching(self, sandbox, *addresses):
+        return [address for address in addresses if self.reaches(sandbox, address)]
 
     def start(self, sandbox, script):
         """In the background; answers its pid."""
@@ -91,6 +105,14 @@ class Network(FirecrackerTest):
         wait_for("the internet", lambda: self.reaches(sandbox, ONE))
         self.assertFalse(self.reaches(sandbox, OTHER))
         self.assertFalse(self.api.get(sandbox)["egress"])
+
+        # The other family is denied until it is named, too.
+        self.assertEqual(self.reaching(sandbox, ONE6, OTHER6, HOST6), [])
+        self.network(sandbox, allow_out=[ONE, ONE6])
+        self.assertEqual(self.reaching(sandbox, ONE6, OTHER6, HOST6), [ONE6])
+        self.network(sandbox, allow_internet_access=True, deny_out=[OTHER6])
+        self.assertEqual(self.reaching(sandbox, ONE, OTHER, ONE6, OTHER6, HOST6), [ONE, OTHER, ONE6])
+        self.network(sandbox, allow_internet_access=False, allow_out=[ONE], deny_out=[])
 
         # By REST and by the command line; what is not named stays.
         changed = self.network(sandbox, allow_internet_access=True, allow_out=[], deny_out=["1.1.0.0/16"])

@@ -63,6 +63,18 @@ TEST(Network, WrongIpArgumentsAreRefused) {
   }
 }
 
+TEST(Network, Ip6ArgumentIsRead) {
+  const auto ip = ParseIp6Argument("fd77:7265:6e6e::2/126,fd77:7265:6e6e::1");
+  ASSERT_TRUE(ip) << ip.error().message;
+  EXPECT_EQ(ip->client, "fd77:7265:6e6e::2");
+  EXPECT_EQ(ip->prefix, 126u);
+  EXPECT_EQ(ip->gateway, "fd77:7265:6e6e::1");
+  for (const char* text : {"", "f::2", "f::2/126", "f::2,f::1", "f::2/,f::1", "f::2/129,f::1",
+                           "f::2/1x,f::1", "1.2.3.4/30,f::1", "f::2/126,", "f::2/126,f::1,f::3"}) {
+    EXPECT_FALSE(ParseIp6Argument(text)) << text;
+  }
+}
+
 TEST(Identity, HostNamesAreChecked) {
   EXPECT_TRUE(IsHostname("sb-0f3k9"));
   EXPECT_TRUE(IsHostname("a.b"));

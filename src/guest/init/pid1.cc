@@ -74,7 +74,12 @@ Status SetUpNetwork(const CommandLine& arguments, std::string& hostname) {
   if (!text || text->empty()) return {};
   ASSIGN_OR_RETURN(const IpArgument ip, ParseIpArgument(*text));
   if (!ip.hostname.empty()) hostname = ip.hostname;
-  return Configure(ip);
+  const auto text6 = arguments.Value("wrenn.ip6");
+  if (!text6) return Configure(ip);
+  ASSIGN_OR_RETURN(const Ip6Argument ip6, ParseIp6Argument(*text6));
+  RETURN_IF_ERROR(PrepareIp6(ip.device));
+  RETURN_IF_ERROR(Configure(ip));
+  return ConfigureIp6(ip.device, ip6);
 }
 
 void SetUpMachine() {

@@ -39,6 +39,7 @@ BootOptions FirecrackerOptions(const MachineConfig& config, const FirecrackerFac
   options.initramfs = kInitramfs;
   options.kernel.emulated_tsc_khz = facts.emulated_tsc_khz;
   options.kernel.dns = net::kSlotGateway;
+  options.kernel.ip6 = net::SlotIp6Argument();
   options.vsock_path = files.Vsock();
   options.disk = config.disk_rate;
   options.log_path = files.Messages();

@@ -59,6 +59,7 @@ std::string KernelArguments(const VmConfig& config, const KernelAdditions& addit
         fmt::format(" tsc_early_khz={} no_timer_check tsc=reliable", additions.emulated_tsc_khz);
   }
   if (!additions.dns.empty()) line += " wrenn.dns=" + additions.dns;
+  if (!additions.ip6.empty()) line += " wrenn.ip6=" + additions.ip6;
   return line;
 }
 

@@ -51,7 +51,9 @@ struct KernelAdditions {
   // guest's timer calibration fails at random on a busy host, and its clock watchdog later throws
   // the TSC out; so the rate is given and both checks are off.
   uint32_t emulated_tsc_khz = 0;
-  std::string dns = {};  // the guest's resolver, for wrenn-init; empty: none
+  // For wrenn-init; empty: none.
+  std::string dns = {};  // the guest's resolver
+  std::string ip6 = {};  // its other address, as guest/init/network.h says
 };
 
 // KernelArguments() and the additions behind it.

@@ -117,6 +117,8 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
   if (config.network) {
     line += fmt::format(" ip={}::{}:{}:sandbox:eth0:off wrenn.dns={}", net::kSlotGuestAddress,
                         net::kSlotGateway, net::kSlotNetmask, net::kSlotGateway);
+    // A user-mode network has IPv4 alone.
+    if (!config.net_namespace.empty()) line += " wrenn.ip6=" + net::SlotIp6Argument();
   }
   return line;
 }

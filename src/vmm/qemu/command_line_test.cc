@@ -172,7 +172,7 @@ TEST(QemuCommandLineTest, UserNetwork) {
                         "wrenn.dns=169.254.0.22"));
 }
 
-TEST(QemuCommandLineTest, ASlotsNetworkDiffersInItsBackendOnly) {
+TEST(QemuCommandLineTest, ASlotsNetworkDiffersInItsBackendAndFamilies) {
   MachineConfig config = TestConfig();
   config.network = true;
   auto user = QemuCommandLine(config, Emulated());
@@ -184,8 +184,13 @@ TEST(QemuCommandLineTest, ASlotsNetworkDiffersInItsBackendOnly) {
   EXPECT_EQ(netdev->at("fd").as_string(), "7");
   EXPECT_TRUE(
       HasPair(slot, "-device", "virtio-net-device,id=eth0,netdev=net0,mac=02:FC:00:00:00:05"));
-  std::erase(user, After(user, "-netdev"));
-  std::erase(slot, After(slot, "-netdev"));
+  // A slot has IPv6, too. (What was restored keeps what it booted with.)
+  EXPECT_EQ(After(slot, "-append"),
+            After(user, "-append") + " wrenn.ip6=fd77:7265:6e6e::2/126,fd77:7265:6e6e::1");
+  for (const char* option : {"-netdev", "-append"}) {
+    std::erase(user, After(user, option));
+    std::erase(slot, After(slot, option));
+  }
   EXPECT_EQ(user, slot);
 }
 
