@@ -75,14 +75,11 @@ void AddNetwork(CLI::App& app, Invocation& invocation) {
   AddNetworkOptions(*command, options->network);
   command->add_flag("--json", options->json, "As JSON");
   command->footer(
-      "A change holds at once, for connections that are open too, and what is not named stays as "
-      "it "
-      "is;\n"
-      "a list takes the place of the one before. It needs a network slot, which a server gives "
-      "its\n"
-      "sandboxes that runs as root with --engine firecracker. What comes first decides: private "
-      "and\n"
-      "other special addresses are never reached, then --allow-out, --deny-out, --egress.\n\n"
+      "A change holds at once, for connections that are open too, and what is not named stays as\n"
+      "it is; a list takes the place of the one before. It needs a network slot, which a server\n"
+      "that runs as root gives to sandboxes with a network, and with --engine firecracker to all.\n"
+      "What comes first decides: private and other special addresses are never reached, then\n"
+      "--allow-out, --deny-out, --egress.\n\n"
       "Examples:\n"
       "  wrenn network sb-4k2\n"
       "  wrenn network sb-4k2 --no-egress --allow-out 1.1.1.1,9.9.9.0/24\n"

@@ -83,7 +83,7 @@ Result<os::Process> Spawn(const MachineConfig& config, const FirecrackerFacts& f
 // Waits until the API answers.
 Status WaitForApi(const ApiClient& api, const os::Process& process, Deadline deadline) {
   for (;;) {
-    const auto version = api.Version(deadline);
+    const auto version = api.Version(Deadline::Earlier(deadline, Deadline::After(kCallLimit)));
     if (version || version.error().code != Code::kUnavailable) {
       return version ? Status() : Fail(version.error());
     }
