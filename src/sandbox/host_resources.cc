@@ -104,14 +104,6 @@ Result<std::optional<os::CgroupTree>> OpenCgroups(const ManagerConfig& config) {
   return std::optional(std::move(*tree));
 }
 
-Status CheckDiskRate(const ManagerConfig& config, const vmm::EngineInfo& engine) {
-  if (config.disk_rate.empty() || engine.disk_rates) return {};
-  return Fail(Code::kFailedPrecondition,
-              "{} cannot limit what a sandbox reads and writes of its disk a second: leave "
-              "--disk-mb-per-sec and --disk-ops-per-sec out, or use --engine firecracker",
-              engine.name);
-}
-
 }  // namespace
 
 Result<HostResources> HostResources::Open(const ManagerConfig& config,
@@ -144,7 +136,6 @@ Status HostResources::RemoveStale(const std::set<std::string>& keep) const {
 }
 
 Result<std::string> ChooseDiskBackend(const ManagerConfig& config, const vmm::EngineInfo& engine) {
-  RETURN_IF_ERROR(CheckDiskRate(config, engine));
   const std::string& wanted = config.disk_backend;
   if (!engine.raw_disks && wanted != kDmSnapshot) {
     ASSIGN_OR_RETURN(const auto backend, disk::MakeBackend(wanted));

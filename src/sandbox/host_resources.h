@@ -45,7 +45,7 @@ struct HostResources {
 };
 
 // The backend that "auto" comes to on this host. kFailedPrecondition when the engine can use none,
-// or not the one that is asked for, or cannot keep the rate that disks are to have.
+// or not the one that is asked for.
 Result<std::string> ChooseDiskBackend(const ManagerConfig& config, const vmm::EngineInfo& engine);
 
 }  // namespace wrenn::sandbox

@@ -79,14 +79,6 @@ TEST_F(ManagerTest, WhatCannotBeMadeChangesNothing) {
   ExpectNothingLeft();
 }
 
-TEST_F(ManagerTest, ARateOfDisksThatTheEngineCannotKeepIsRefused) {
-  config_.disk_rate.operations = 100;
-  const auto made = MakeManager(config_, *store_, *catalogue_, *engine_);
-  ASSERT_FALSE(made);
-  EXPECT_EQ(made.error().code, Code::kFailedPrecondition);
-  EXPECT_THAT(made.error().message, HasSubstr("--disk-ops-per-sec"));
-}
-
 TEST_F(ManagerTest, AFailureAtAnyStepOfTheStartLeavesNothing) {
   const auto full = [](const std::string& wanted, SandboxState state) {
     return [=](const std::string& call, SandboxState now) -> std::optional<Error> {

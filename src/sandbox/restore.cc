@@ -28,6 +28,7 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, H
   ASSIGN_OR_RETURN(const memory::Image image, files.TakeMemory(source.snapshot));
   SetDisk(config, restored.disk);
   config.memory = files.MemoryBase();
+  config.disk_rate = services.config.disk_rate;
   RETURN_IF_ERROR(services.engine.CheckFingerprint(config, source.manifest->fingerprint));
   phases.Mark("disk");
   RETURN_IF_ERROR(share.Acquire(base, policy, config));

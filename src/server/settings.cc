@@ -212,7 +212,7 @@ constexpr Setting kSettings[] = {
      "auto, qcow2, reflink, copy or dm-snapshot (auto: qcow2, or what suits Firecracker)", false,
      SetBackend},
     {"disk.mb_per_sec", "WRENN_DISK_MB_PER_SEC", "--disk-mb-per-sec", "MIB",
-     "What each sandbox may read and write of its disk a second, with Firecracker (no limit)", true,
+     "What each sandbox may read and write of its disk a second (no limit)", true,
      SetDiskBandwidth},
     {"disk.ops_per_sec", "WRENN_DISK_OPS_PER_SEC", "--disk-ops-per-sec", "N",
      "How often it may, likewise (no limit)", true, SetDiskOperations},

@@ -40,7 +40,7 @@ struct MachineConfig {
   std::string initramfs;
   std::string disk;  // the file of its top layer, or a block device
   DiskFormat disk_format = DiskFormat::kQcow2;
-  DiskRate disk_rate;      // where the engine keeps it: EngineInfo::disk_rates
+  DiskRate disk_rate;
   std::string base_image;  // what the disk's lowest layer may be over
   // Whether it has a network: its slot's, else a user-mode network. The guest sees the same either
   // way. (Firecracker's machines always have one.)
@@ -140,7 +140,6 @@ struct EngineInfo {
   // Machines take nothing but raw disks, and a network slot whether they may use it or not.
   bool raw_disks = false;
   bool needs_slot = false;
-  bool disk_rates = false;  // whether MachineConfig::disk_rate is kept
   // Machines with a network take a network slot where there are any.
   bool takes_slot = false;
   // Whether its VMMs run in jails, each as a user of its own (MachineConfig::user); why not.

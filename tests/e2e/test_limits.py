@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 from harness import Server, ServerTest
@@ -28,6 +29,18 @@ class Limits(ServerTest):
         self.assertEqual(again.status, 201)
         self.api.delete(again.json()["id"])
         self.server.assert_nothing_left()
+
+
+class DiskRate(ServerTest):
+    settings = {"env": {"WRENN_DISK_MB_PER_SEC": "1"}}
+
+    def test_reads_take_their_time(self):
+        booted = self.sandbox(disk_mb=1024)  # no warm machine has a disk of that size
+        for sandbox in (booted, self.sandbox()):
+            begin = time.monotonic()
+            self.api.sh(sandbox, "echo 3 >/proc/sys/vm/drop_caches; head -c 5242880 /dev/vda >/dev/null",
+                        user="root", timeout_sec=120)
+            self.assertGreater(time.monotonic() - begin, 2.5, self.api.get(sandbox)["origin"])
 
 
 class FullDisk(unittest.TestCase):

@@ -63,7 +63,6 @@ class FirecrackerEngine final : public Engine {
     info_.snapshots_explanation = NoFirecrackerSnapshots().message;
     info_.raw_disks = true;
     info_.needs_slot = true;
-    info_.disk_rates = true;
     info_.jailed = true;
     info_.vmm_memory_bytes = kVmmMemory;
   }

@@ -261,11 +261,19 @@ Status QemuEngine::SettleKvm(const std::string& kernel, const std::string& initr
   return {};
 }
 
+// A machine that could not be made what it should be ends.
+Status EndUnless(Status done, QemuMachine& machine) {
+  if (!done) (void)machine.Kill(Deadline::After(seconds(10)));
+  return done;
+}
+
 Result<std::unique_ptr<Machine>> QemuEngine::Boot(const MachineConfig& config, Deadline deadline) {
   RETURN_IF_ERROR(CheckNetwork(config));
   RETURN_IF_ERROR(SettleKvm(config.kernel, config.initramfs, deadline));
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline));
-  return QemuMachine::Start(std::move(parts));
+  ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
+  RETURN_IF_ERROR(EndUnless(machine->LimitDisk(config.disk_rate, deadline), *machine));
+  return machine;
 }
 
 HostFacts QemuEngine::Facts() const {
@@ -281,15 +289,13 @@ Result<std::unique_ptr<Machine>> QemuEngine::Restore(const MachineConfig& config
   ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, Start::kRestore));
   ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
   const auto load = [&]() -> Status {
+    RETURN_IF_ERROR(machine->LimitDisk(config.disk_rate, deadline));
     RETURN_IF_ERROR(machine->channel()->Open(deadline));
     ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
     RETURN_IF_ERROR(fill(memory));
     return machine->LoadState(state, deadline);
   };
-  if (Status loaded = load(); !loaded) {
-    (void)machine->Kill(Deadline::After(seconds(10)));
-    return Fail(std::move(loaded.error()));
-  }
+  RETURN_IF_ERROR(EndUnless(load(), *machine));
   return machine;
 }
 

@@ -238,6 +238,19 @@ Status QemuMachine::Command(const std::string& command, json::object arguments, 
   return {};
 }
 
+Status QemuMachine::LimitDisk(const DiskRate& rate, Deadline deadline) {
+  if (rate.empty()) return {};
+  return Command("block_set_io_throttle",
+                 {{"id", "blk0"},
+                  {"bps", rate.bytes},
+                  {"bps_rd", 0},
+                  {"bps_wr", 0},
+                  {"iops", rate.operations},
+                  {"iops_rd", 0},
+                  {"iops_wr", 0}},
+                 deadline);
+}
+
 Status QemuMachine::Freeze(Deadline deadline) {
   {
     std::lock_guard lock(mutex_);

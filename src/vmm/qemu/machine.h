@@ -66,6 +66,8 @@ class QemuMachine final : public Machine {
 
   // Lets the machine run if a server that is gone had frozen it.
   Status Thaw(Deadline deadline);
+  // What it may read and write of its disk from now on.
+  Status LimitDisk(const DiskRate& rate, Deadline deadline);
   // Loads a state into a machine that was started for that (Start::kRestore).
   Status LoadState(const std::string& path, Deadline deadline);
 
