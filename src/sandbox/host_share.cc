@@ -1,5 +1,6 @@
 #include "sandbox/host_share.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -16,10 +17,16 @@ constexpr std::chrono::seconds kRemoveLimit{10};
 constexpr unsigned kVmmCpuMillis = 250;
 constexpr uint64_t kVmmThreads = 96;
 
+// Of a virtual CPU when all want more than the host has; what cgroups have by themselves, and the
+// kernel's limit.
+constexpr unsigned kWeightOfOne = 100;
+constexpr unsigned kMostWeight = 10'000;
+
 os::CgroupLimits LimitsOf(const vmm::MachineConfig& config, uint64_t vmm_memory_bytes) {
   os::CgroupLimits limits;
   limits.memory_bytes = (static_cast<uint64_t>(config.memory_mb) << 20) + vmm_memory_bytes;
   limits.cpu_millis = static_cast<unsigned>(config.vcpus) * 1000 + kVmmCpuMillis;
+  limits.cpu_weight = std::min(static_cast<unsigned>(config.vcpus) * kWeightOfOne, kMostWeight);
   limits.processes = static_cast<uint64_t>(config.vcpus) + kVmmThreads;
   return limits;
 }
@@ -80,6 +87,13 @@ Status HostShare::HoldDisk(bool hold) {
   RETURN_IF_ERROR(hold ? disk_->Hold() : disk_->Resume());
   held_ = hold;
   return {};
+}
+
+std::string HostShare::DiskFailure() const {
+  std::lock_guard lock(mutex_);
+  if (!disk_ || held_ || ending_ || resting_) return {};
+  const auto state = disk_->State();
+  return state ? state->failure : std::string();
 }
 
 Status HostShare::BeginRest() {

@@ -34,6 +34,9 @@ class HostShare {
   // there is no device, or when it is so already. For any thread.
   Status HoldDisk(bool hold);
   bool IsHeld() const { return held_; }
+  // Why the kernel has given its block device up; empty when it has not, or cannot be asked now.
+  // For any thread.
+  std::string DiskFailure() const;
   // From here to EndRest() the disk is not held: a machine whose writes wait cannot be frozen.
   // kUnavailable when it is held already.
   Status BeginRest();
