@@ -21,6 +21,8 @@ Deadline RoomWatch::Look() {
   if (!services_.host.disks) return Deadline::Never();
   if (Deadline::Clock::now() < next_) return Deadline::At(next_);
   const auto free = os::FreeDiskBytes(services_.config.paths.root);
+  // One that was filled more quickly than the disk is looked at.
+  for (const auto& sandbox : directory_.Live()) sandbox->CheckDisk();
   // Who cannot look holds nobody up.
   const bool full = free && *free < (full_ ? kRoomAgain : kFull);
   const bool changed = full != full_;

@@ -1,4 +1,5 @@
-// RoomWatch: holds what sandboxes write to block devices while the host's disk is almost full.
+// RoomWatch: holds what sandboxes write to block devices while the host's disk is almost full, and
+// ends those whose device has failed.
 #pragma once
 
 #include "sandbox/directory.h"

@@ -68,6 +68,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Holds what it writes to its disk, or lets it go on: see HostShare::HoldDisk(). False when that
   // failed, which is told once until it is done. Any thread.
   bool HoldDisk(bool hold);
+  // Has it ended when the kernel has given up the block device under it. Any thread.
+  void CheckDisk();
 
   // The following run on its executor.
 
@@ -223,6 +225,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // `of` is the signal of the machine that has ended, which may be one before the present one.
   void HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::MachineExit& exit);
   void FinishEnd();
+  void HandleDiskFailure(const std::string& why);
+  // It runs, and is at its end.
+  void EndNow(store::SandboxState state, const std::string& reason, Phases& phases);
+  // What has ended its machine: a limit of the host's, or what the machine's exit says.
+  std::string WhyEnded(const vmm::MachineExit& exit) const;
   Status TearDown(Leave leave, Phases* phases = nullptr);
   // What a paused one does without: its machine, its part of the host, and its files but for the
   // logs.

@@ -88,12 +88,34 @@ void Sandbox::HandleExit(const std::shared_ptr<ExitSignal>& of, const vmm::Machi
   if (const auto console = files_.ConsoleTail(kMaxText); console && !exit.clean) {
     phases.Note("console", json::value(CleanTail(*console)));
   }
-  const std::string limit = share_.LimitReached();
+  EndNow(exit.clean ? SandboxState::kStopped : SandboxState::kError, WhyEnded(exit), phases);
+}
+
+void Sandbox::EndNow(SandboxState state, const std::string& reason, Phases& phases) {
   const Status torn = TearDown(Leave::kLogs, &phases);
   phases.Mark("release");
-  (void)RecordEnd({exit.clean ? SandboxState::kStopped : SandboxState::kError,
-                   CleanTail(limit.empty() ? exit.reason : limit), "exit", "", phases.Finish()},
-                  torn);
+  (void)RecordEnd({state, CleanTail(reason), "exit", "", phases.Finish()}, torn);
+}
+
+std::string Sandbox::WhyEnded(const vmm::MachineExit& exit) const {
+  const std::string limit = share_.LimitReached();
+  return limit.empty() ? exit.reason : limit;
+}
+
+void Sandbox::CheckDisk() {
+  const std::string why = share_.DiskFailure();
+  if (why.empty()) return;
+  executor_->Post([weak = weak_from_this(), why] {
+    if (const auto sandbox = weak.lock()) sandbox->HandleDiskFailure(why);
+  });
+}
+
+// The guest gets errors for all that it reads and writes: nothing that it does from now on counts.
+void Sandbox::HandleDiskFailure(const std::string& why) {
+  if (state() != SandboxState::kRunning) return;
+  SetClosing(true);
+  Phases phases = BeginPhases("exit");
+  EndNow(SandboxState::kError, "its disk failed: " + why, phases);
 }
 
 // It could not be ended in time, and has ended at last.

@@ -95,7 +95,7 @@ Error Sandbox::UndoPause(const Error& why, Phases& phases) {
   if (const auto exit = machine->exit()) {
     const Status torn = TearDown(Leave::kLogs, &phases);
     (void)RecordEnd({exit->clean ? SandboxState::kStopped : SandboxState::kError,
-                     CleanTail(exit->reason), "pause", "failed", phases.Finish()},
+                     CleanTail(WhyEnded(*exit)), "pause", "failed", phases.Finish()},
                     torn);
     return error;
   }

@@ -80,7 +80,10 @@ Status Sandbox::Adopt() {
   const Status host = share_.Adopt(record().machine, BaseImage(), policy, config);
   auto machine = services_.engine.Adopt(config, record().machine);
   if (!machine && machine.error().code == Code::kNotFound) {
-    return Fail(Error{Code::kNotFound, "the machine ended while the server was away",
+    const std::string limit = share_.LimitReached();
+    return Fail(Error{Code::kNotFound,
+                      limit.empty() ? "the machine ended while the server was away"
+                                    : "while the server was away " + limit,
                       machine.error().ToString()});
   }
   if (!machine) return Fail(machine.error().WithContext("the machine could not be adopted"));

@@ -303,7 +303,7 @@ Error Sandbox::ExplainFailure(const Error& error) {
   Error explained{CodeForCaller(error.code), error.message, error.detail};
   if (exit) {
     explained.code = Code::kInternal;
-    explained.message = "the machine ended while it started: " + exit->reason;
+    explained.message = "the machine ended while it started: " + WhyEnded(*exit);
     explained.detail = error.ToString();
   } else if (error.code == Code::kDeadlineExceeded) {
     explained.message = fmt::format("the guest did not answer within {} s",

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import signal
 
-from firecracker_host import FirecrackerTest, host_state, vmm_of
+from firecracker_host import FirecrackerTest, host_state, listing, vmm_of
 from harness import wait_for
 
 
@@ -107,5 +108,27 @@ class Firecracker(FirecrackerTest):
         with open(ballast, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - (150 << 20))
         wait_for("the hold", lambda: "stands still" in self.api.get(sandbox).get("reason", ""))
+        self.api.delete(sandbox)
+        self.server.assert_nothing_left()
+
+    def test_disk_that_is_full_at_once(self):
+        """Before the server could see it: what has lost its disk is ended, and says so."""
+        sandbox = self.sandbox(timeout_sec=0, disk_mb=2048)
+        ballast = os.path.join(self.server.directory, "ballast")
+        self.addCleanup(lambda: os.path.exists(ballast) and os.remove(ballast))
+        self.api.call("POST", f"/v1/sandboxes/{sandbox}/exec", {
+            "cmd": "/bin/sh", "args": ["-c", "sleep 3; cat /dev/zero >/root/x"], "background": True,
+            "user": "root"}, expect=202)
+        self.server.process.send_signal(signal.SIGSTOP)
+        try:
+            stat = os.statvfs(self.server.root)
+            with open(ballast, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - (1 << 20))
+            wait_for("its disk's end", lambda: "Invalid" in listing("dmsetup", "status", f"wrenn-{sandbox}")[0], 120)
+            os.remove(ballast)
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
+        ended = wait_for("its end", lambda: self.api.get(sandbox)["status"] == "error" and self.api.get(sandbox))
+        self.assertIn("its disk failed: the disk cannot be used any more", ended["reason"])
         self.api.delete(sandbox)
         self.server.assert_nothing_left()
