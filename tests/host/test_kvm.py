@@ -70,12 +70,13 @@ class Isolated(ServerTest):
             self.assertEqual(os.path.basename(cgroup), sandbox)
             record = self.api.get(sandbox)
             limits = {}
-            for name in ("memory.max", "memory.swap.max", "cpu.max", "pids.max"):
+            for name in ("memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max"):
                 with open(f"{cgroup}/{name}") as file:
                     limits[name] = file.read().strip()
             self.assertEqual(limits, {
                 "memory.max": str((record["memory_mb"] + 256) << 20), "memory.swap.max": "0",
                 "cpu.max": f"{record['vcpus'] * 100000 + 25000} 100000",
+                "cpu.weight": str(record["vcpus"] * 100),
                 "pids.max": str(record["vcpus"] + 96)})
             self.assertEqual(sorted(os.listdir(f"/proc/{pid}/root/dev")), ["kvm", "null", "urandom"])
             self.assertEqual(self.api.sh(sandbox, "cat /sys/class/net/eth0/carrier")["stdout"], "1\n")
