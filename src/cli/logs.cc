@@ -100,11 +100,13 @@ void AddLogs(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("logs", "Show a sandbox's console, or its journal");
   auto options = std::make_shared<Options>();
   command->add_option("ID", options->id, "The sandbox, or the beginning of its id")->required();
-  command->add_flag("--events", options->events, "What happened to it, instead of its console");
+  auto* events =
+      command->add_flag("--events", options->events, "What happened to it, instead of its console");
   command->add_option("-n,--lines", options->lines, "The last N lines alone")
       ->check(Unnamed(CLI::PositiveNumber))
       ->type_name("N");
-  command->add_flag("--json", options->json, "Events as JSON");
+  // A console is bytes and has no other form.
+  command->add_flag("--json", options->json, "Events as JSON; needs --events")->needs(events);
   command->footer(
       "The console is kept when a sandbox ends, until 'wrenn rm'.\n\n"
       "Examples:\n"

@@ -87,9 +87,9 @@ void AddPause(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   auto* command = AddWithIds(app, "pause", "Freeze sandboxes with their memory", options);
   command->footer(
-      "A paused sandbox takes no memory and no processor of this machine. Its programs go on at "
-      "'wrenn\n"
-      "resume' as if nothing had been; its connections to elsewhere are lost.\n\n"
+      "A paused sandbox takes no processor of this machine, and no memory once it has stood by\n"
+      "for a minute ('wrenn serve --standby'). Its programs go on at 'wrenn resume' as if nothing\n"
+      "had been; its connections to elsewhere are lost.\n\n"
       "Examples:\n"
       "  wrenn pause sb-4k2\n"
       "  wrenn ls -q | xargs -r wrenn pause");

@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 
+#include "base/encoding.h"
 #include "cli/commands.h"
 #include "cli/invocation.h"
 #include "cli/output.h"
@@ -20,7 +21,7 @@ struct Options {
 
 Result<int> Kill(const Api& api, const std::string& id, const std::vector<std::string>& processes) {
   for (const std::string& process : processes) {
-    RETURN_IF_ERROR(api.Call("DELETE", SandboxTarget(id, "/processes/" + process)));
+    RETURN_IF_ERROR(api.Call("DELETE", SandboxTarget(id, "/processes/" + PercentEncode(process))));
     fmt::print("{}\n", process);
   }
   return kSuccess;

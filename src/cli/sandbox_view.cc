@@ -64,7 +64,8 @@ Result<std::string> MatchId(const std::vector<SandboxView>& sandboxes, const std
     if (ids.size() == 1) return ids[0];
     if (ids.size() > 1) {
       const size_t shown = std::min<size_t>(ids.size(), 4);
-      return Fail(Code::kInvalidArgument, "'{}' begins the ids of {} sandboxes: {}{}", text,
+      return Fail(Code::kInvalidArgument,
+                  "'{}' begins the ids of {} sandboxes ({}{}): give more characters", text,
                   ids.size(), fmt::join(ids.begin(), ids.begin() + static_cast<long>(shown), ", "),
                   shown < ids.size() ? ", ..." : "");
     }

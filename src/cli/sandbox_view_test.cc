@@ -34,6 +34,7 @@ TEST(MatchId, SeveralAreAnErrorThatNamesThem) {
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code, Code::kInvalidArgument);
   EXPECT_NE(found.error().message.find("sb-aac00000000000000000"), std::string::npos);
+  EXPECT_NE(found.error().message.find("more characters"), std::string::npos);
 }
 
 TEST(MatchId, NoneIsNotFound) {

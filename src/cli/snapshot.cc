@@ -186,9 +186,9 @@ void AddSnapshot(CLI::App& app, Invocation& invocation) {
   verify->add_option("NAME", options->name, "The snapshot")->required();
   verify->add_flag("--json", options->json, "Print what was found as JSON");
   verify->footer(
-      "Memory, machine state and image are compared with their checksums; the disk's layers have "
-      "none,\n"
-      "their structure is checked. Exit code: 1 when something is damaged.\n\n"
+      "Memory, machine state, image and the disk's layers are compared with their checksums, and\n"
+      "the layers' structure is checked. Snapshots of an older wrenn may have layers without a\n"
+      "checksum: that is said. Exit code: 1 when something is damaged.\n\n"
       "Examples:\n"
       "  wrenn snapshot verify warm");
   verify->callback(runs(Verify));

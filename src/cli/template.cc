@@ -66,15 +66,9 @@ Result<int> List(const Options& options) {
 }
 
 Result<int> Inspect(const Options& options) {
-  ASSIGN_OR_RETURN(const json::array templates, ListTemplates(""));
-  for (const json::value& item : templates) {
-    if (!item.is_object()) continue;
-    JsonReader reader(item.get_object());
-    if (reader.String("name") != options.name) continue;
-    PrintJson(item);
-    return kSuccess;
-  }
-  return Fail(Code::kNotFound, "no template '{}': see 'wrenn template ls'", options.name);
+  ASSIGN_OR_RETURN(const json::object found, FindTemplate(options.name));
+  PrintJson(found);
+  return kSuccess;
 }
 
 void AddBuild(CLI::App& parent, const std::shared_ptr<Options>& options, Invocation& invocation) {
@@ -84,13 +78,13 @@ void AddBuild(CLI::App& parent, const std::shared_ptr<Options>& options, Invocat
       ->check(Unnamed(CLI::ExistingFile))
       ->type_name("FILE");
   build->add_option("--disk", options->disk_mb, "Size of its file system in MiB")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(CLI::Range(1, template_::kMaxDiskMb))
       ->type_name("MIB");
   build->add_option("--vcpus", options->vcpus, "Virtual CPUs of its sandboxes")
-      ->check(CLI::Range(1, 64))
+      ->check(CLI::Range(1, template_::kMaxVcpus))
       ->type_name("N");
   build->add_option("--memory", options->memory_mb, "Memory of its sandboxes in MiB")
-      ->check(CLI::Range(32, 1 << 20))
+      ->check(CLI::Range(template_::kMinMemoryMb, template_::kMaxMemoryMb))
       ->type_name("MIB");
   build->add_flag("--force", options->force, "Build anew although an equal one exists");
   build->add_flag("--json", options->json, "Print the result as JSON");
@@ -123,6 +117,8 @@ void AddTemplate(CLI::App& app, Invocation& invocation) {
 
   auto* inspect = group->add_subcommand("inspect", "All that is known of one, as JSON");
   inspect->add_option("NAME", options->name, "The template")->required();
+  inspect->add_flag("--json", options->json, "It is JSON without this, too");
+  inspect->footer("Examples:\n  wrenn template inspect base");
   inspect->callback(
       [&invocation, options] { invocation.run = [options] { return Inspect(*options); }; });
 

@@ -39,6 +39,25 @@ Result<json::array> ListTemplates(std::string_view type) {
   return list;
 }
 
+Result<json::object> FindTemplate(const std::string& name) {
+  ASSIGN_OR_RETURN(const Api api, Api::FromEnvironment());
+  if (AskServer(api)) {
+    ASSIGN_OR_RETURN(json::value answer, api.Call("GET", "/v1/snapshots/" + PercentEncode(name)));
+    if (!answer.is_object()) return Fail(Code::kInternal, "the server's answer is no object");
+    return std::move(answer.get_object());
+  }
+  ASSIGN_OR_RETURN(const Local local, OpenLocal());
+  const auto record = local.store->FindTemplate(store::kDefaultTenant, name);
+  if (!record && record.error().code == Code::kNotFound) {
+    return Fail(Code::kNotFound, "no template '{}': see 'wrenn template ls'", name);
+  }
+  if (!record) return Fail(record.error());
+  json::object object = api::TemplateView(*record);
+  object["image"] = record->image;
+  object["kernel"] = record->kernel;
+  return object;
+}
+
 void PrintTemplates(const json::array& templates, bool as_json, std::string_view none) {
   if (as_json) {
     PrintJson(templates);

@@ -13,6 +13,9 @@ namespace wrenn::cli {
 // records do when there is no server on this machine.
 Result<json::array> ListTemplates(std::string_view type);
 
+// All that is known of one, from the same place. What a snapshot holds only a server can tell.
+Result<json::object> FindTemplate(const std::string& name);
+
 // As a table, or as JSON; `none` is said on a terminal when there are none.
 void PrintTemplates(const json::array& templates, bool as_json, std::string_view none);
 

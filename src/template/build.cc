@@ -15,7 +15,6 @@ namespace {
 
 using Clock = std::chrono::system_clock;
 
-constexpr int kMaxDiskMb = 1 << 20;
 // Another build may have to make a kernel bundle again while it holds the catalogue.
 constexpr std::chrono::minutes kLockLimit{15};
 
@@ -36,11 +35,13 @@ Status Validate(const BuildRequest& request) {
   if (request.disk_mb < 0 || request.disk_mb > kMaxDiskMb) {
     return Fail(Code::kInvalidArgument, "disk_mb must be between 0 and {}", kMaxDiskMb);
   }
-  if (request.vcpus < 1 || request.vcpus > 64) {
-    return Fail(Code::kInvalidArgument, "vcpus must be between 1 and 64");
+  if (request.vcpus < 1 || request.vcpus > kMaxVcpus) {
+    return Fail(Code::kInvalidArgument, "vcpus must be between 1 and {}", kMaxVcpus);
   }
-  if ((request.memory_mb != 0 && request.memory_mb < 64) || request.memory_mb > (1 << 20)) {
-    return Fail(Code::kInvalidArgument, "memory_mb must be between 64 and {}", 1 << 20);
+  if ((request.memory_mb != 0 && request.memory_mb < kMinMemoryMb) ||
+      request.memory_mb > kMaxMemoryMb) {
+    return Fail(Code::kInvalidArgument, "memory_mb must be between {} and {}", kMinMemoryMb,
+                kMaxMemoryMb);
   }
   return {};
 }

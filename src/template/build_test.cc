@@ -120,6 +120,9 @@ TEST_F(BuildTest, BadRequestsAreRefused) {
   EXPECT_TRUE(refused([](BuildRequest& r) { r.disk_mb = 2; }));  // too small for its content
   EXPECT_TRUE(refused([](BuildRequest& r) { r.vcpus = 0; }));
   EXPECT_TRUE(refused([](BuildRequest& r) { r.memory_mb = -5; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.memory_mb = kMinMemoryMb - 1; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.memory_mb = kMaxMemoryMb + 1; }));
+  EXPECT_TRUE(refused([](BuildRequest& r) { r.disk_mb = kMaxDiskMb + 1; }));
   EXPECT_TRUE(refused([](BuildRequest& r) { r.package_file = "list"; }));
   EXPECT_THAT(Names(paths_.Images()), IsEmpty());
   EXPECT_THAT(Leftovers(), IsEmpty());

@@ -37,6 +37,12 @@ class Catalogue {
 
 std::unique_ptr<Catalogue> MakeCatalogue(os::Paths paths, store::Store& store);
 
+// What a build accepts, in its units.
+inline constexpr int kMaxDiskMb = 1 << 20;
+inline constexpr int kMaxVcpus = 64;
+inline constexpr int kMinMemoryMb = 64;
+inline constexpr int kMaxMemoryMb = 1 << 20;
+
 struct BuildRequest {
   std::string name;             // of the template
   std::string kind = "debian";  // "minimal" (busybox) or "debian"

@@ -165,7 +165,8 @@ class Commands(SharedSandboxTest):
             self.assertTrue(self.wrenn("completion", shell).stdout)
 
     def test_usage_errors(self):
-        for arguments in (["nonsense"], ["exec"], ["ls", "--nonsense"], ["create", "--vcpus", "x"]):
+        for arguments in (["nonsense"], ["exec"], ["ls", "--nonsense"], ["create", "--vcpus", "x"],
+                          ["logs", "--json", self.id]):
             result = self.wrenn(*arguments, check=False)
             self.assertNotEqual(result.returncode, 0, arguments)
             self.assertTrue(result.stderr, arguments)
@@ -194,6 +195,11 @@ class Commands(SharedSandboxTest):
         self.assertIn("minimal", self.wrenn("template", "ls").stdout)
         names = [t["name"] for t in json.loads(self.wrenn("template", "ls", "--json").stdout)]
         self.assertIn("minimal", names)
+
+    def test_inspect_shows_what_a_template_is_made_of(self):
+        found = json.loads(self.wrenn("template", "inspect", "minimal", "--json").stdout)
+        self.assertTrue(found["image"] and found["kernel"], found)
+        self.assertIn("wrenn template ls", self.wrenn("template", "inspect", "none", check=False).stderr)
 
 
 class Run(unittest.TestCase):
