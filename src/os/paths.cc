@@ -65,9 +65,18 @@ Result<Paths> Paths::FromEnvironment() {
 }
 
 Status Paths::Prepare() const {
-  for (const std::string& path : {root, Kernels(), Images(), Sandboxes(), Snapshots(), Warm(),
-                                  Temporary(), runtime, runtime + "/sb"}) {
-    RETURN_IF_ERROR(MakeDirectories(path));
+  const auto make = [](const std::string& path, std::string_view remedy) -> Status {
+    auto made = MakeDirectories(path);
+    if (!made) made.error().message.append(": ").append(remedy);
+    return made;
+  };
+  for (const std::string& path :
+       {root, Kernels(), Images(), Sandboxes(), Snapshots(), Warm(), Temporary()}) {
+    RETURN_IF_ERROR(make(path, "set WRENN_ROOT, or --root of 'wrenn serve', to a folder of yours"));
+  }
+  for (const std::string& path : {runtime, runtime + "/sb"}) {
+    RETURN_IF_ERROR(
+        make(path, "set WRENN_RUNTIME, or --runtime of 'wrenn serve', to a folder of yours"));
   }
   return {};
 }

@@ -61,6 +61,12 @@ Result<os::FileLock> TakeRuntime(const os::Paths& paths) {
   return std::move(*taken);
 }
 
+tl::unexpected<Error> NoServer(const os::Paths& paths) {
+  return Fail(Code::kNotFound,
+              "no server runs on '{}': 'wrenn serve' starts one, and WRENN_ROOT names another root",
+              paths.root);
+}
+
 }  // namespace
 
 Result<RootLock> RootLock::Acquire(const os::Paths& paths) {
@@ -102,12 +108,12 @@ RootLock::~RootLock() {
 
 Result<ServerOfRoot> RunningServer(const os::Paths& paths) {
   const UniqueFd file(::open(paths.PidFile().c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file && errno == ENOENT) return Fail(Code::kNotFound, "no server runs on '{}'", paths.root);
+  if (!file && errno == ENOENT) return NoServer(paths);
   if (!file) return Fail(ErrnoError("cannot open '" + paths.PidFile() + "'"));
   // A shared lock cannot be had while a server holds its own, and keeps nobody from starting for
   // longer than this look.
   if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) {
-    return Fail(Code::kNotFound, "no server runs on '{}'", paths.root);
+    return NoServer(paths);
   }
   return ReadPidFile(paths);
 }

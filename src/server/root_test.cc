@@ -42,7 +42,9 @@ TEST_F(Root, OnlyOneServerHasIt) {
     EXPECT_NE(second.error().message.find("pid " + std::to_string(::getpid())), std::string::npos);
     EXPECT_NE(second.error().message.find("wrenn serve --stop"), std::string::npos);
   }
-  EXPECT_FALSE(RunningServer(paths_));
+  const auto none = RunningServer(paths_);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message.find("'wrenn serve' starts one"), std::string::npos);
 }
 
 TEST_F(Root, TellsWhereItsServerAnswers) {
