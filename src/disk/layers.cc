@@ -100,16 +100,6 @@ Result<Layers> ParseLayers(const std::vector<std::string>& names) {
   return layers;
 }
 
-Result<Layers> LayersFromJson(const json::array& names) {
-  std::vector<std::string> texts;
-  for (const json::value& name : names) {
-    const json::string* text = name.if_string();
-    if (text == nullptr) return Fail(Code::kInvalidArgument, "a layer's name must be a string");
-    texts.emplace_back(*text);
-  }
-  return ParseLayers(texts);
-}
-
 std::vector<std::string> LayerNames(const Layers& layers) {
   std::vector<std::string> names;
   for (const Layer& layer : layers) names.push_back(layer.name);
@@ -239,12 +229,6 @@ Status CheckLayers(const std::string& directory, const Layers& layers, const std
     }
   }
   return {};
-}
-
-Result<bool> IsExclusive(const std::string& path) {
-  struct stat info;
-  if (::lstat(path.c_str(), &info) < 0) return Fail(ErrnoError("cannot read the disk"));
-  return info.st_nlink == 1;
 }
 
 }  // namespace wrenn::disk

@@ -45,7 +45,6 @@ Result<Layer> ParseLayer(std::string_view name);
 // only one.
 // kInvalidArgument otherwise.
 Result<Layers> ParseLayers(const std::vector<std::string>& names);
-Result<Layers> LayersFromJson(const json::array& names);
 std::vector<std::string> LayerNames(const Layers& layers);
 json::array ToJson(const Layers& layers);
 
@@ -108,8 +107,5 @@ Result<Layer> MergeLayers(const std::string& directory, const Layers& layers, si
 // kAlreadyExists: there is a file `to`. (It is in layers_merge.cc.)
 Status Flatten(const std::string& directory, const Layers& layers, const std::string& base,
                const std::string& to);
-
-// Whether the file has a single link, so that no other folder needs it.
-Result<bool> IsExclusive(const std::string& path);
 
 }  // namespace wrenn::disk

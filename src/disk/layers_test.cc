@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "base/io.h"
 #include "disk/backend.h"
 #include "disk/qcow2.h"
@@ -49,13 +51,12 @@ TEST(LayerNamesTest, NothingElseIsAName) {
 TEST(LayerNamesTest, AListIsADiskOnlyInOrder) {
   const Layers layers = {{kTop, Format::kQcow2}, {kBottom, Format::kRaw}};
   EXPECT_EQ(ParseLayers(LayerNames(layers)).value(), layers);
-  EXPECT_EQ(LayersFromJson(ToJson(layers)).value(), layers);
+  EXPECT_EQ(json::serialize(ToJson(layers)), json::serialize(json::array{kTop, kBottom}));
 
   EXPECT_FALSE(ParseLayers(std::vector<std::string>{}));
   EXPECT_FALSE(ParseLayers({kTop, kTop}));
   EXPECT_FALSE(ParseLayers({kBottom, kTop}));
   EXPECT_FALSE(ParseLayers({kTop, "../x"}));
-  EXPECT_FALSE(LayersFromJson(json::array{1}));
   std::vector<std::string> many;
   while (many.size() < kMaxLayers) many.push_back(NewLayer(Format::kQcow2).name);
   EXPECT_TRUE(ParseLayers(many));
@@ -147,18 +148,17 @@ TEST_F(LayersTest, OnlyFilesAreOpened) {
 TEST_F(LayersTest, LinksAreTheSameFilesAndMayBeThere) {
   const Layers layers = Chain();
   const std::string top = layers.front().name;
-  EXPECT_TRUE(IsExclusive(Path("a/") + top).value());
+  EXPECT_EQ(std::filesystem::hard_link_count(Path("a/") + top), 1u);
   ASSERT_TRUE(LinkLayers(layers, Path("a"), Path("b")));
   EXPECT_EQ(InodeOf(Path("a/") + top), InodeOf(Path("b/") + top));
-  EXPECT_FALSE(IsExclusive(Path("a/") + top).value());
+  EXPECT_EQ(std::filesystem::hard_link_count(Path("a/") + top), 2u);
   EXPECT_TRUE(LinkLayers(layers, Path("a"), Path("b")));
 
   ASSERT_TRUE(RemoveLayers(Path("a"), layers));
   EXPECT_TRUE(RemoveLayers(Path("a"), layers));
   EXPECT_TRUE(FindLayers(Path("a"))->empty());
   EXPECT_EQ(FindLayers(Path("b"))->size(), 2u);
-  EXPECT_TRUE(IsExclusive(Path("b/") + top).value());
-  EXPECT_EQ(IsExclusive(Path("a/") + top).error().code, Code::kNotFound);
+  EXPECT_EQ(std::filesystem::hard_link_count(Path("b/") + top), 1u);
   EXPECT_TRUE(FindLayers(Path("nowhere"))->empty());
 }
 

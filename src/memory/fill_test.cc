@@ -1,5 +1,6 @@
 #include "memory/fill.h"
 
+#include "memory/delta_bytes.h"
 #include "memory/image_fixture.h"
 
 namespace wrenn::memory {
@@ -32,7 +33,7 @@ TEST_F(FillTest, WritesWhatTheBaseHasNot) {
   const auto bytes = Fill(image_, folder_, *memory);
   ASSERT_TRUE(bytes) << bytes.error().ToString();
   EXPECT_EQ(*bytes, 50 * kPageSize);
-  EXPECT_EQ(image_.DeltaBytes(), 51 * kPageSize);
+  EXPECT_EQ(DeltaBytes(image_), 51 * kPageSize);
   EXPECT_EQ(machine->Digest(), os::Sha256Bytes({ram_.data(), kSize}));
   EXPECT_EQ(TotalLength(*memory->Written()), 50 * kPageSize);
   // Once more is harmless.

@@ -1,5 +1,6 @@
 #include "memory/flatten.h"
 
+#include "memory/delta_bytes.h"
 #include "memory/image_files.h"
 #include "memory/image_fixture.h"
 #include "memory/test_mount.h"
@@ -22,7 +23,7 @@ class FlattenTest : public ImageFixture {
     taken_ = free_before - os::FreeDiskBytes(parent).value_or(0);
     ASSERT_EQ(flattened->files.size(), 1u);
     EXPECT_EQ(flattened->base, 0u);
-    EXPECT_EQ(flattened->DeltaBytes(), 0u);
+    EXPECT_EQ(DeltaBytes(*flattened), 0u);
     EXPECT_TRUE(flattened->Check());
     ExpectContent(*flattened, flat);
     EXPECT_EQ(FilesIn(flat).size(), 1u);

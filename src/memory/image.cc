@@ -115,14 +115,6 @@ bool Image::IsInBase(const Extent& extent) const {
   return extent.file == base && extent.file_offset == extent.offset;
 }
 
-uint64_t Image::DeltaBytes() const {
-  uint64_t bytes = 0;
-  for (const Extent& extent : extents) {
-    if (!IsInBase(extent)) bytes += extent.length;
-  }
-  return bytes;
-}
-
 size_t Image::IndexAt(uint64_t offset) const {
   const auto at = std::ranges::upper_bound(extents, offset, {}, &Extent::end);
   return static_cast<size_t>(at - extents.begin());

@@ -61,9 +61,6 @@ struct Image {
   // Whether the extent's bytes are what a VMM that maps the base sees there.
   bool IsInBase(const Extent& extent) const;
 
-  // Bytes that are not in the base at their place: at most so much a restore has to write.
-  uint64_t DeltaBytes() const;
-
   // The extent that has the byte at `offset`, which must be within RAM: an index into `extents`.
   size_t IndexAt(uint64_t offset) const;
 

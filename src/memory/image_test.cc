@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/io.h"
+#include "memory/delta_bytes.h"
 #include "os/digest.h"
 #include "os/files.h"
 
@@ -89,7 +90,7 @@ TEST(ImageTest, ApplyIsWhatATableOfPagesSays) {
         const Extent& extent = image.extents[image.IndexAt(page * kPageSize + 5)];
         ASSERT_TRUE(extent.offset <= page * kPageSize && page * kPageSize < extent.end());
       }
-      EXPECT_EQ(image.DeltaBytes(), delta);
+      EXPECT_EQ(DeltaBytes(image), delta);
       if (!base.empty()) {
         EXPECT_EQ(image.files[image.base].name, base);
       }

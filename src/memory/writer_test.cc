@@ -5,6 +5,7 @@
 
 #include <csignal>
 
+#include "memory/delta_bytes.h"
 #include "memory/image_fixture.h"
 #include "memory/test_mount.h"
 
@@ -57,7 +58,7 @@ TEST_F(WriterTest, OnlyChangesAreWritten) {
   EXPECT_EQ(written_.zero_bytes, 10 * kPageSize);
   ASSERT_EQ(image.files.size(), 2u);
   EXPECT_EQ(image.files[1].size, 40 * kPageSize);
-  EXPECT_EQ(image.DeltaBytes(), 50 * kPageSize);
+  EXPECT_EQ(DeltaBytes(image), 50 * kPageSize);
   EXPECT_EQ(InodeOf(first + "/" + base.files[0].name), InodeOf(second + "/" + base.files[0].name));
   ExpectContent(image, second);
 

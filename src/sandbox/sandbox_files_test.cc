@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/io.h"
 #include "os/files.h"
 
@@ -55,8 +57,8 @@ TEST_F(ChangesTest, AreCopiedForADevice) {
   ASSERT_EQ(layers->size(), 1u);
   EXPECT_EQ(layers->front().format, disk::Format::kCow);
   EXPECT_NE(layers->front().name, manifest_.layers.front());
-  EXPECT_TRUE(*disk::IsExclusive(files_->folder() + "/" + layers->front().name));
-  EXPECT_TRUE(*disk::IsExclusive(place_ + "/" + manifest_.layers.front()));
+  EXPECT_EQ(std::filesystem::hard_link_count(files_->folder() + "/" + layers->front().name), 1u);
+  EXPECT_EQ(std::filesystem::hard_link_count(place_ + "/" + manifest_.layers.front()), 1u);
   EXPECT_TRUE(Content(*layers) == std::string(kMiB, 'i') + std::string(kMiB, '\0'));
 }
 

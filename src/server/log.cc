@@ -77,6 +77,5 @@ void LogHappening(const sandbox::Happening& happening) {
 
 void LogInfo(const std::string& message) { spdlog::info("{}", Printable(message)); }
 void LogWarning(const std::string& message) { spdlog::warn("{}", Printable(message)); }
-void LogError(const std::string& message) { spdlog::error("{}", Printable(message)); }
 
 }  // namespace wrenn::server

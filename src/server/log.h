@@ -17,6 +17,5 @@ void LogHappening(const sandbox::Happening& happening);
 
 void LogInfo(const std::string& message);
 void LogWarning(const std::string& message);
-void LogError(const std::string& message);
 
 }  // namespace wrenn::server
