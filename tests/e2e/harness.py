@@ -65,7 +65,8 @@ def multipart(data, **fields):
 
 
 class Api:
-    """Asks a server; every JSON answer is checked against openapi.yaml."""
+    """Asks a server; every answer, and the body of each request that is accepted, is checked against
+    openapi.yaml."""
 
     def __init__(self, port, key):
         self.port, self.key = port, key
@@ -85,6 +86,8 @@ class Api:
         finally:
             connection.close()
         openapi.check(method, path, answer.status, answer.headers.get("Content-Type", ""), answer.body)
+        if answer.status < 300:
+            openapi.check_request(method, path, all_headers.get("Content-Type", ""), body)
         return answer
 
     def call(self, method, path, body=None, expect=None, **more):

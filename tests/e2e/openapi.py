@@ -1,9 +1,10 @@
-"""Checks answers of the API against src/api/openapi.yaml.
+"""Checks answers of the API, and what it accepts, against src/api/openapi.yaml.
 
     check(method, path, status, content_type, body)
+    check_request(method, path, content_type, body)
 
-raises AssertionError when the specification does not have that route, status, type or shape. So every
-end-to-end test is also a test of the specification.
+raise AssertionError when the specification does not have that route, status, type or shape. So every
+end-to-end test is also a test of the specification. As a program it checks the document itself.
 """
 
 import functools
@@ -100,8 +101,32 @@ def check(method, path, status, content_type, body):
             raise AssertionError(f"{where}: {error}") from None
 
 
+def check_request(method, path, content_type, body):
+    """The body of a request that was accepted: nothing in it may be unknown to the specification."""
+    where = f"{method} {path}: the request"
+    _, item = find(path)
+    if not body or item is None or method.lower() not in item:
+        return
+    # The server takes a body that has no type as JSON.
+    kind = content_type.split(";")[0].strip() or "application/json"
+    specified = item[method.lower()].get("requestBody")
+    if specified is None:
+        # An empty object is what clients send that send one always.
+        assert kind == "application/json" and json.loads(body) == {}, \
+            f"{where}: a body was accepted where none is specified"
+        return
+    content = resolve(specified)["content"]
+    assert kind in content, f"{where}: {kind!r} is not in openapi.yaml"
+    if kind == "application/json":
+        try:
+            validate(content[kind]["schema"], json.loads(body))
+        except AssertionError as error:
+            raise AssertionError(f"{where} was accepted, but {error}") from None
+
+
 def check_document():
-    """The document itself: references resolve, and all answers of an operation are told apart."""
+    """The document itself: references resolve, all answers of an operation are told apart, and no body of
+    a request may have fields that are not in it (so that check_request() finds those)."""
     jsonschema.Draft202012Validator.check_schema({"$defs": document()["components"]["schemas"]})
 
     def walk(node):
@@ -125,6 +150,10 @@ def check_document():
                 assert name not in names, name
                 names.add(name)
                 assert item[method]["summary"] and item[method]["responses"], name
+                request = resolve(item[method].get("requestBody", {})).get("content", {})
+                if "application/json" in request:
+                    schema = resolve(request["application/json"]["schema"])
+                    assert schema.get("additionalProperties") is False, name
 
 
 if __name__ == "__main__":
