@@ -1,4 +1,4 @@
-# Third-party libraries, all from Debian 12 packages (scripts/lib/packages names them).
+# Third-party libraries, all from Debian 12 packages (scripts/lib/packages.sh names them).
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED)  # headers only; Boost.JSON is compiled in base/json_impl.cc

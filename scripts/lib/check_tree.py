@@ -5,7 +5,8 @@
   DEPS, and DEPS names only folders declared before;
 - sources have at most 450 lines (tests 700), and a header begins with #pragma once;
 - TODO has a reason: "TODO: what, and why not now";
-- text files have no trailing blanks, and end with one newline.
+- text files have no trailing blanks, and end with one newline;
+- docs/architecture.md names every folder at the top and every one below src/ that has files.
 """
 
 import os
@@ -18,6 +19,8 @@ MAX_TEST_LINES = 700
 BINARY = (".png", ".jpg", ".gz", ".zst", ".xz", ".ico", ".woff2")
 # Bytes as they are: inputs of fuzz targets and recorded output.
 AS_IS = ("tests/fuzz/corpus/", "src/testdata/")
+
+ARCHITECTURE = "docs/architecture.md"
 
 problems = []
 
@@ -69,12 +72,26 @@ def check_text(path, text, lines):
         problem(path, len(lines), "empty lines at the end")
 
 
+def check_folders(paths):
+    with open(ARCHITECTURE, encoding="utf-8") as file:
+        named = set(re.findall(r"^\| `([^`]+)` \|", file.read(), re.MULTILINE))
+    folders = {path.split("/")[0] for path in paths if "/" in path} - {"src"}
+    folders |= {os.path.dirname(path) for path in paths if path.startswith("src/")} - {"src"}
+    for folder in sorted(folders - named):
+        problem(ARCHITECTURE, 1, f"the table of folders has no line for `{folder}`")
+    for folder in sorted(named - folders):
+        problem(ARCHITECTURE, 1, f"the table of folders has `{folder}`, which is not there")
+
+
 def main():
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                             check=True, capture_output=True).stdout
     layers = read_layers()
-    for path in sorted(filter(None, listed.decode().split("\0"))):
-        if path.endswith(BINARY) or path.startswith(AS_IS) or not os.path.isfile(path):
+    # What is deleted, but not committed yet, is still listed.
+    paths = [path for path in sorted(filter(None, listed.decode().split("\0"))) if os.path.isfile(path)]
+    check_folders(paths)
+    for path in paths:
+        if path.endswith(BINARY) or path.startswith(AS_IS):
             continue
         try:
             with open(path, encoding="utf-8", newline="") as file:
