@@ -49,8 +49,6 @@ struct Paths {
   std::string RuntimeLock() const { return runtime + "/server.lock"; }
   std::string SandboxRuntime(const std::string& id) const { return runtime + "/sb/" + id; }
 
-  std::string Slots() const { return runtime + "/net"; }
-
   // Makes the folders that must exist, mode 0700.
   Status Prepare() const;
 };

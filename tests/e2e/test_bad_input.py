@@ -1,8 +1,13 @@
 """Bad input gets the documented error and changes nothing."""
 
 import json
+import os
+import urllib.parse
 
 from harness import SharedSandboxTest
+
+# What would lead elsewhere if it became a part of a path, or is no name for another reason.
+NO_NAMES = ("..", "../../etc", "a/b", "/etc/x", "a/../b", "%2e%2e%2fx", ".", "A" * 300, "x\0y", "a\nb", "ü")
 
 
 class BadInput(SharedSandboxTest):
@@ -21,9 +26,6 @@ class BadInput(SharedSandboxTest):
     def test_create(self):
         create = lambda status, **body: self.refused(status, "POST", "/v1/sandboxes", body)
         self.assertIn("nonesuch", create(404, template="nonesuch"))
-        for template in ("../../etc", "a/b", "", "A" * 300, "x\0y"):
-            self.assertIn(self.api.call("POST", "/v1/sandboxes", {"template": template}).status,
-                          (400, 404))
         self.assertIn("vcpus", create(400, vcpus=-1))
         self.assertIn("vcpus", create(400, vcpus=100000))
         self.assertIn("memory_mb", create(400, memory_mb=-512))
@@ -32,6 +34,38 @@ class BadInput(SharedSandboxTest):
         self.assertIn("timeout_sec", create(400, timeout_sec=1.5))
         self.assertIn("colour", create(400, colour="red"))
         self.assertIn(self.api.call("POST", "/v1/sandboxes", {"memory_mb": 1 << 40}).status, (400, 429))
+
+    def everything(self):
+        """What bad names must leave as it is: all files of the server, and what it lists."""
+        files = {os.path.join(folder, name) for folder, folders, names in os.walk(self.server.directory)
+                 for name in folders + names}
+        # SQLite's own come and go.
+        return ({name for name in files if not name.endswith(("-wal", "-shm", "-journal"))},
+                self.api.call("GET", "/v1/templates", expect=200).json(),
+                [one["id"] for one in self.api.list()],
+                self.api.call("GET", f"/v1/sandboxes/{self.id}/processes", expect=200).json(),
+                json.loads(self.server.wrenn("key", "list", "--json").stdout))
+
+    def test_names_that_are_none(self):
+        # The last uses of keys are written when they are looked at, not at each.
+        without_use = lambda all_of_it: (*all_of_it[:-1], [key["id"] for key in all_of_it[-1]])
+        before = without_use(self.everything())
+        for name in NO_NAMES:
+            with self.subTest(name=name[:20]):
+                self.assertIn(self.api.call("POST", "/v1/sandboxes", {"template": name}).status, (400, 404))
+                self.refused(400, "POST", "/v1/snapshots", {"sandbox_id": self.id, "name": name})
+                self.refused(400, "POST", f"/v1/sandboxes/{self.id}/exec",
+                             {"cmd": "sleep", "args": ["100"], "background": True, "tag": name})
+                encoded = urllib.parse.quote(name, safe="")
+                for method, path in (("GET", f"/v1/snapshots/{encoded}"),
+                                     ("DELETE", f"/v1/snapshots/{encoded}"),
+                                     ("DELETE", f"/v1/sandboxes/{self.id}/processes/{encoded}")):
+                    self.assertIn(self.api.raw(method, path).status, (400, 404, 405), (method, path))
+                if "\0" not in name:
+                    made = self.server.wrenn("key", "create", "--name", name, check=False)
+                    self.assertNotEqual(made.returncode, 0)
+        self.assertIn(self.api.call("POST", "/v1/sandboxes", {"template": ""}).status, (400, 404))
+        self.assertEqual(without_use(self.everything()), before)
 
     def test_bodies(self):
         for body in ("{", "[]", "null", '"x"', "[" * 100000, '{"template":' * 1000, "\xff\xfe"):

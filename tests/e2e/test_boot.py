@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from harness import ServerTest
+from harness import ServerTest, wait_for
 
 COUNT = int(os.environ.get("WRENN_BOOTS", "10"))
 
@@ -58,6 +58,28 @@ class Boot(ServerTest):
             a, b = (self.api.sh(s, what)["stdout"] for s in (one, two))
             self.assertTrue(a.strip())
             self.assertNotEqual(a, b, what)
+
+    def test_agent_answers_while_the_guest_spins(self):
+        vcpus, loops = 2, 8
+        sandbox = self.sandbox(vcpus=vcpus)
+        script = f"for _ in $(seq {loops}); do while :; do :; done & done; wait"
+        self.api.call("POST", f"/v1/sandboxes/{sandbox}/exec",
+                      {"cmd": "/bin/sh", "args": ["-c", script], "background": True, "tag": "spin"},
+                      expect=202)
+
+        def running():  # "0.93 0.21 0.07 9/61 402"
+            return int(self.api.sh(sandbox, "cat /proc/loadavg")["stdout"].split()[3].split("/")[0])
+        wait_for("the loops", lambda: running() > loops, 60)
+        # Prompt is seconds here: the guest's processors may be emulated, and share the host's.
+        for ask in (lambda: self.api.sh(sandbox, "echo here"),
+                    lambda: self.api.call("GET", f"/v1/sandboxes/{sandbox}/metrics", expect=200),
+                    lambda: self.api.get(sandbox)):
+            begin = time.monotonic()
+            ask()
+            self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual(self.api.get(sandbox)["status"], "running")
+        self.api.call("DELETE", f"/v1/sandboxes/{sandbox}/processes/spin", expect=204)
+        wait_for("the end of the loops", lambda: running() <= vcpus, 60)
 
     def test_agent_survives_a_guest_out_of_memory(self):
         sandbox = self.sandbox(memory_mb=128)

@@ -43,15 +43,18 @@ class Exec(SharedSandboxTest):
         self.assertIn("/no/such", answer.error()["message"])
 
     def test_deadline_kills_the_children_too(self):
-        name = unique("deadline")
         begin = time.monotonic()
-        script = f"sh -c 'exec -a {name} sleep 1000' & (setsid sleep 1001 &) ; sleep 1002"
-        result = self.api.sh(self.id, script, timeout_sec=2)
-        self.assertLess(time.monotonic() - begin, 20)
+        # A child, one in a session of its own whose parent is gone, and a child's child.
+        script = ("sleep 91001 & (setsid sleep 91002 &) ; sh -c 'sleep 91003; true' & "
+                  "until [ \"$(ps -o args | grep -c '^sleep 9100[123]$')\" = 3 ]; do sleep 0.1; done; "
+                  "echo all live; sleep 91004")
+        result = self.api.sh(self.id, script, timeout_sec=10)
+        self.assertLess(time.monotonic() - begin, 30)
         self.assertNotEqual(result["exit_code"], 0)
-        left = wait_for("the end of the children", lambda: "sleep 100" not in
-                        self.api.sh(self.id, "ps -o args | grep -v grep | grep sleep; true")["stdout"])
-        self.assertTrue(left)
+        self.assertTrue(result["timed_out"])
+        self.assertEqual(result["stdout"], "all live\n")
+        wait_for("the end of the children", lambda: self.api.sh(
+            self.id, "ps -o args | grep '^sleep 9100'; true")["stdout"] == "")
 
     def test_fifty_at_once(self):
         def run(number):

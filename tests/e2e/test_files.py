@@ -1,5 +1,6 @@
 """Files: both ways, any size, at constant memory; half files never under the final name."""
 
+import concurrent.futures
 import hashlib
 import os
 import socket
@@ -97,8 +98,8 @@ class Files(SharedSandboxTest):
             while not done.wait(0.5):
                 peaks["server"] = max(peaks["server"], self.server.rss_kib())
                 peaks["agent"] = max(peaks["agent"], self.agent_rss_kib())
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        watching = pool.submit(watch)
         try:
             sent = hashlib.sha256()
             connection = self.api.connect(timeout=1200)
@@ -126,9 +127,11 @@ class Files(SharedSandboxTest):
             connection.close()
         finally:
             done.set()
-            watcher.join()
+            pool.shutdown()
+        watching.result()  # what has ended it before its time
         self.assertEqual(got.hexdigest(), sent.hexdigest())
         for part in ("server", "agent"):
+            self.assertGreater(peaks[part], 0, f"{part} was never measured")
             growth = peaks[part] - before[part]
             print(f"  {part}: {before[part]} KiB before, {growth} KiB more at the peak")
             self.assertLess(growth, 32 << 10, f"{part} grew")

@@ -1,5 +1,6 @@
 """The server is killed, the sandboxes go on; nothing is leaked when they are removed."""
 
+import glob
 import os
 import shutil
 import signal
@@ -10,7 +11,8 @@ from harness import Server, ServerTest, wait_for
 
 class Recovery(ServerTest):
     def test_killed_server_adopts_its_sandboxes(self):
-        ids = [self.api.create(timeout_sec=0)["id"] for _ in range(5)]
+        # As root each has a slot, which is to be found again and given back too.
+        ids = [self.api.create(timeout_sec=0, egress=os.geteuid() == 0)["id"] for _ in range(5)]
         for number, sandbox in enumerate(ids):
             self.api.sh(sandbox, f"echo {number} > /tmp/mark")
         self.api.call("POST", f"/v1/sandboxes/{ids[0]}/exec",
@@ -18,6 +20,9 @@ class Recovery(ServerTest):
         self.server.kill()
         self.assertEqual(len(self.server.machines()), 5)
         self.server.start()
+        if os.geteuid() == 0:
+            for place in ("/sys/class/net/wrenn-*", f"{self.server.runtime}/slots/wrenn-*"):
+                self.assertGreaterEqual(len(glob.glob(place)), 5, place)
         listed = self.server.wrenn("ls").stdout
         for number, sandbox in enumerate(ids):
             self.assertIn(sandbox, listed)
@@ -28,6 +33,11 @@ class Recovery(ServerTest):
         for sandbox in ids:
             self.api.delete(sandbox)
         self.server.assert_nothing_left()
+        if os.geteuid() == 0:
+            self.addCleanup(self.server.start)
+            self.server.stop()  # which has slots ready
+            self.assertEqual(glob.glob("/sys/class/net/wrenn-*"), [])
+            self.assertEqual(glob.glob(f"{self.server.runtime}/slots/*"), [])
 
     def test_a_vmm_that_dies_is_recorded_with_its_reason(self):
         sandbox = self.sandbox(timeout_sec=0)
@@ -137,6 +147,14 @@ class Port(ServerTest):
         second.root, second.runtime = second.directory + "/root", second.directory + "/run"
         second.port = self.server.port
         os.makedirs(second.root, 0o700)
+        self.addCleanup(shutil.rmtree, second.directory)
         result = second.wrenn("serve", "--listen", f"127.0.0.1:{self.server.port}", check=False)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("--listen", result.stderr)
+        # It had begun: its folders are there, and nothing in them but an empty file of its pid.
+        self.assertEqual(second.machines(), {})
+        self.assertEqual(os.path.getsize(f"{second.root}/server.pid"), 0)
+        for folder in ("sandboxes", "snapshots", "tmp", "warm"):
+            self.assertEqual(os.listdir(f"{second.root}/{folder}"), [], folder)
+        self.assertEqual(os.listdir(f"{second.runtime}/sb"), [])
+        self.assertEqual(self.api.call("GET", "/v1/sandboxes", expect=200).json(), [])
