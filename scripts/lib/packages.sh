@@ -18,6 +18,11 @@ runtime_packages=(
   qemu-system-x86 qemu-utils passt
   mmdebstrap e2fsprogs busybox-static
 )
+# Who is not root makes Debian trees as the users of a namespace (src/template/debian.cc).
+if [ "$(id -u)" -ne 0 ]; then
+  runtime_packages+=(fakeroot)
+  command -v fakechroot >/dev/null || runtime_packages+=(uidmap)
+fi
 
 # To test it.
 test_packages=(
