@@ -54,11 +54,16 @@ def command_line(pid):
     return words
 
 
+# A 99th percentile of fewer is one value more or less: then only the worst is told.
+P99_COUNT = 1000
+
+
 class Series:
     """Figures of one kind, with the runs that failed."""
 
-    def __init__(self, name, unit="ms"):
+    def __init__(self, name, unit="ms", p99_count=P99_COUNT):
         self.name, self.unit, self.values, self.failures = name, unit, [], 0
+        self.p99_count = p99_count
 
     def time(self, action, since=None):
         """Calls it, and notes how long that took: from now, or from an earlier time on."""
@@ -77,15 +82,11 @@ class Series:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-# A 99th percentile of fewer is one value more or less: then only the worst is told.
-P99_COUNT = 1000
-
-
 HEADING = f"{'median':>9} {'p99':>9} {'worst':>9} {'n':>5} failed"
 
 
 def figures(s):
-    p99 = f"{s.at(.99):9.2f}" if len(s.values) >= P99_COUNT else f"{'-':>9}"
+    p99 = f"{s.at(.99):9.2f}" if len(s.values) >= s.p99_count else f"{'-':>9}"
     return f"{s.at(.5):9.2f} {p99} {s.at(1):9.2f} {len(s.values):5} {s.failures:6}"
 
 
