@@ -35,7 +35,7 @@ class DiskRate(ServerTest):
     settings = {"env": {"WRENN_DISK_MB_PER_SEC": "1"}}
 
     def test_reads_take_their_time(self):
-        booted = self.sandbox(disk_mb=1024)  # no warm machine has a disk of that size
+        booted = self.sandbox(disk_mb=2048)  # no warm machine has a disk of that size
         for sandbox in (booted, self.sandbox()):
             begin = time.monotonic()
             self.api.sh(sandbox, "echo 3 >/proc/sys/vm/drop_caches; head -c 5242880 /dev/vda >/dev/null",
