@@ -77,6 +77,16 @@ def check_error(status, content_type, body, where):
     assert status >= 400, where
 
 
+def check_content(content, kind, body, where):
+    """That a body of this kind is one of `content`, the kinds that the document has for it."""
+    assert kind in content, f"{where}: {kind!r} is not in openapi.yaml"
+    if kind == "application/json":
+        try:
+            validate(content[kind]["schema"], json.loads(body))
+        except AssertionError as error:
+            raise AssertionError(f"{where}: {error}") from None
+
+
 def check(method, path, status, content_type, body):
     where = f"{method} {path}: {status}"
     template, item = find(path)
@@ -92,18 +102,12 @@ def check(method, path, status, content_type, body):
     if not content:
         assert not body, f"{where}: a body where none is specified"
         return
-    kind = content_type.split(";")[0].strip()
-    assert kind in content, f"{where}: {kind!r} is not in openapi.yaml"
-    if kind == "application/json":
-        try:
-            validate(content[kind]["schema"], json.loads(body))
-        except AssertionError as error:
-            raise AssertionError(f"{where}: {error}") from None
+    check_content(content, content_type.split(";")[0].strip(), body, where)
 
 
 def check_request(method, path, content_type, body):
     """The body of a request that was accepted: nothing in it may be unknown to the specification."""
-    where = f"{method} {path}: the request"
+    where = f"{method} {path}: the request, which was accepted"
     _, item = find(path)
     if not body or item is None or method.lower() not in item:
         return
@@ -115,13 +119,7 @@ def check_request(method, path, content_type, body):
         assert kind == "application/json" and json.loads(body) == {}, \
             f"{where}: a body was accepted where none is specified"
         return
-    content = resolve(specified)["content"]
-    assert kind in content, f"{where}: {kind!r} is not in openapi.yaml"
-    if kind == "application/json":
-        try:
-            validate(content[kind]["schema"], json.loads(body))
-        except AssertionError as error:
-            raise AssertionError(f"{where} was accepted, but {error}") from None
+    check_content(resolve(specified)["content"], kind, body, where)
 
 
 def check_document():
