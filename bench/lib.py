@@ -30,9 +30,9 @@ def arguments(description, count, **more):
     build = os.path.abspath(given.build)
     os.environ["WRENN_BIN"] = f"{build}/wrenn"
     templates = os.environ.setdefault("WRENN_E2E", f"{build}/e2e-root")
-    if not os.path.exists(f"{templates}/wrenn.db"):
-        subprocess.run([f"{build}/wrenn", "template", "build", "minimal"], check=True,
-                       env={**os.environ, "WRENN_ROOT": templates})
+    # Nothing to do unless the guest program has changed since.
+    subprocess.run([f"{build}/wrenn", "template", "build", "minimal"], check=True,
+                   stdout=subprocess.DEVNULL, env={**os.environ, "WRENN_ROOT": templates})
     given.init = f"{build}/wrenn-init"
     return given
 
