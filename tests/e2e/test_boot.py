@@ -1,10 +1,13 @@
 """Boots under load: all succeed, and each guest keeps its fast clock."""
 
 import concurrent.futures
+import glob
 import os
 import subprocess
 import sys
+import tempfile
 import time
+import unittest
 
 from harness import ServerTest, wait_for
 
@@ -50,6 +53,24 @@ class Boot(ServerTest):
         self.assertEqual(look("echo $WRENN_SANDBOX_ID"), sandbox)
         self.assertEqual(look("ip link show 2>/dev/null | grep -c eth0"), "0")
         self.assertIn("UP", look("ip link show lo"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to mount a file system")
+    def test_a_disk_frozen_after_the_boot_can_be_mounted(self):
+        # The boot grows the file system, which has no journal; the machine is frozen right behind it.
+        layers = lambda: set(glob.glob(f"{self.server.root}/warm/*/disk-*"))
+        before = layers()
+        self.sandbox(disk_mb=1700)
+        wait_for("the warm machine", lambda: layers() - before)
+        layer, = layers() - before
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["qemu-img", "convert", "-O", "raw", layer, f"{folder}/raw"], check=True)
+            os.mkdir(f"{folder}/root")
+            subprocess.run(["mount", "-o", "loop,ro", f"{folder}/raw", f"{folder}/root"], check=True)
+            try:
+                space = os.statvfs(f"{folder}/root")
+                self.assertGreater(space.f_blocks * space.f_frsize, 1600 << 20)
+            finally:
+                subprocess.run(["umount", f"{folder}/root"], check=True)
 
     def test_two_guests_differ_where_they_must(self):
         one, two = self.sandbox(), self.sandbox()

@@ -34,6 +34,9 @@ Status GrowRoot(const std::string& disk, const std::string& mount_point) {
   if (::ioctl(root.get(), EXT4_IOC_RESIZE_FS, &blocks) < 0) {
     return Fail(ErrnoError("cannot grow the root file system to its disk"));
   }
+  // A layer of the disk that is frozen from here on holds a file system that can be mounted: a
+  // superblock that is ahead of its group descriptors cannot, and images have no journal to tell.
+  if (::syncfs(root.get()) < 0) return Fail(ErrnoError("cannot write the grown root file system"));
   return {};
 }
 
