@@ -1,10 +1,12 @@
 #include "cli/complete.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include <CLI/App.hpp>
 
 #include "cli/app.h"
+#include "cli/copy_path.h"
 #include "cli/local.h"
 #include "cli/sandbox_view.h"
 
@@ -34,15 +36,34 @@ CLI::App* FindSubcommand(CLI::App& command, const std::string& name) {
   return found.empty() ? nullptr : found[0];
 }
 
+// bash takes ':' for a word of its own: "http", ":", "//x" are one word.
+std::vector<std::string> JoinAtColons(const std::vector<std::string>& words) {
+  std::vector<std::string> joined;
+  bool glue = false;
+  for (const std::string& word : words) {
+    if ((glue || word == ":") && !joined.empty()) {
+      joined.back() += word;
+    } else {
+      joined.push_back(word);
+    }
+    glue = word == ":";
+  }
+  return joined;
+}
+
 Place FindPlace(CLI::App& app, const std::vector<std::string>& words) {
   Place place{&app};
   for (size_t i = 0; i + 1 < words.size(); ++i) {
     const std::string& word = words[i];
     if (place.value_of) {
+      // Whose sandboxes they are.
+      if (place.value_of->check_lname("url")) ::setenv("WRENN_API_URL", word.c_str(), 1);
       place.value_of = nullptr;
     } else if (word == "--") {
       place.in_program = true;
       return place;
+    } else if (word.starts_with("--url=")) {
+      ::setenv("WRENN_API_URL", word.substr(word.find('=') + 1).c_str(), 1);
     } else if (word.size() > 1 && word[0] == '-') {
       const CLI::Option* option = place.command->get_option_no_throw(word);
       if (TakesValue(option)) place.value_of = option;
@@ -208,12 +229,15 @@ Candidates Complete(CLI::App& app, std::vector<std::string> words,
     words.push_back(words.back().substr(equals + 1));
     words[words.size() - 2].resize(equals);
   }
+  words = JoinAtColons(words);
   const Place place = FindPlace(app, words);
   if (!lead.empty() && !place.value_of) return {};
   const std::string& word = words.back();
-  // bash takes "ID:PATH" for three words; the path is the sandbox's, and nobody here knows it.
-  const bool in_guest = word == ":" || (words.size() > 1 && words[words.size() - 2] == ":");
-  if (in_guest && Path(*place.command) == "cp") return {};
+  // What is in a sandbox nobody here knows.
+  if (const auto path = ParseCopyPath(word);
+      path && !path->is_local() && Path(*place.command) == "cp") {
+    return {};
+  }
   Collector out(std::move(lead), word);
   if (place.value_of) {
     AddValues(place, sources, out);

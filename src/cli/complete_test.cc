@@ -83,10 +83,27 @@ TEST(Complete, PausedOnesAndSnapshots) {
   EXPECT_EQ(At({"--url", "http://x", "resume", ""}), List{"sb-paused"});
 }
 
+// bash's words of "--url http://x:1" and "--url=http://x:1", and the word as other shells have it.
+TEST(Complete, AsksTheServerOfTheCommandLine) {
+  const std::vector<List> all = {{"--url", "http", ":", "//x", ":", "1"},
+                                 {"--url", "=", "http", ":", "//x", ":", "1"},
+                                 {"--url", "http://x:1"},
+                                 {"--url=http://x:1"}};
+  for (List words : all) {
+    ::unsetenv("WRENN_API_URL");
+    words.insert(words.end(), {"resume", ""});
+    EXPECT_EQ(At(words), List{"sb-paused"});
+    const char* asked = std::getenv("WRENN_API_URL");
+    EXPECT_STREQ(asked ? asked : "none", "http://x:1");
+  }
+  ::unsetenv("WRENN_API_URL");
+}
+
 TEST(Complete, Files) {
   EXPECT_EQ(At({"cp", "sb-a"}), (List{"sb-aaa:", ":files"}));
   EXPECT_EQ(At({"cp", "sb-aaa", ":"}), List{});
   EXPECT_EQ(At({"cp", "x", "sb-aaa", ":", "/et"}), List{});
+  EXPECT_EQ(At({"cp", "x", "sb-aaa:/et"}), List{});
   EXPECT_EQ(At({"exec", "sb-aaa", "cat", "x"}), List{":files"});
   EXPECT_EQ(At({"run", "--", "x"}), List{":files"});
   EXPECT_EQ(At({"run", "--upload", "x"}), List{":files"});
