@@ -274,8 +274,9 @@ TEST_F(SlotIsolationTest, ProcessesInTheNamespaceReachNothing) {
   const Listener host(world_.host(), 80);
   const SlotPlan& plan = slot_->plan();
   for (const std::string& address :
-       {std::string(kServer), std::string(kServer6), std::string(kHost), plan.host.ToString(),
-        std::string(kSlotGuestAddress)}) {
+       {std::string(kServer), std::string(kServer6), std::string(kHost), std::string(kHost6),
+        plan.host.ToString(), plan.host6.ToString(), std::string(kSlotGuestAddress),
+        std::string(kSlotGuestAddress6)}) {
     EXPECT_NE(Connect(slot_->net_namespace(), address, 80, 100).first, Outcome::kConnected);
   }
   EXPECT_TRUE(server_->GotNothing() && host.GotNothing());

@@ -46,20 +46,23 @@ TEST_F(SlotPolicyTest, InternetIsSwitchedOnAndOff) {
 
 TEST_F(SlotPolicyTest, TheServerSeesTheHostsAddress) {
   SetInternet();
-  auto [outcome, fd] = Connect(guest_->net(), kServer, 80);
-  ASSERT_EQ(outcome, Outcome::kConnected);
-  const UniqueFd accepted = server_->Accept();
-  sockaddr_in6 peer{};
-  socklen_t size = sizeof peer;
-  ASSERT_EQ(::getpeername(accepted.get(), reinterpret_cast<sockaddr*>(&peer), &size), 0);
-  EXPECT_EQ(IpAddress::V6(os::NumberFrom<std::array<uint8_t, 16>>(os::BytesOf(peer.sin6_addr)))
-                .ToString(),
-            std::string("::ffff:") + kHost);
-  ASSERT_TRUE(WriteAll(fd.get(), "question", Deadline::After(std::chrono::seconds(5))));
-  char bytes[64];
-  auto got = ReadSome(accepted.get(), bytes, Deadline::After(std::chrono::seconds(5)));
-  ASSERT_TRUE(got);
-  EXPECT_EQ(std::string(bytes, *got), "question");
+  for (const auto& [server, host] : {std::pair{kServer, std::string("::ffff:") + kHost},
+                                     std::pair{kServer6, std::string(kHost6)}}) {
+    auto [outcome, fd] = Connect(guest_->net(), server, 80);
+    ASSERT_EQ(outcome, Outcome::kConnected);
+    const UniqueFd accepted = server_->Accept();
+    sockaddr_in6 peer{};
+    socklen_t size = sizeof peer;
+    ASSERT_EQ(::getpeername(accepted.get(), reinterpret_cast<sockaddr*>(&peer), &size), 0);
+    EXPECT_EQ(IpAddress::V6(os::NumberFrom<std::array<uint8_t, 16>>(os::BytesOf(peer.sin6_addr)))
+                  .ToString(),
+              host);
+    ASSERT_TRUE(WriteAll(fd.get(), "question", Deadline::After(std::chrono::seconds(5))));
+    char bytes[64];
+    auto got = ReadSome(accepted.get(), bytes, Deadline::After(std::chrono::seconds(5)));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(std::string(bytes, *got), "question");
+  }
 }
 
 TEST_F(SlotPolicyTest, ListsDecideBeforeTheSwitch) {
@@ -186,8 +189,8 @@ double Throughput(const UniqueFd& sender, const UniqueFd& receiver) {
 TEST_F(SlotPolicyTest, RatesAreLimitedEachWayAndLifted) {
   constexpr double kUpload = 1.25e5;  // bytes a second
   constexpr double kDownload = 2.5e5;
-  const auto rate = [this](bool up) {
-    const UniqueFd guest_end = Connect(guest_->net(), kServer, 80).second;
+  const auto rate = [this](bool up, const char* server = kServer) {
+    const UniqueFd guest_end = Connect(guest_->net(), server, 80).second;
     const UniqueFd server_end = server_->Accept();
     EXPECT_TRUE(guest_end && server_end);
     // What is still to be sent when they are closed is not, or it would take from the next one.
@@ -205,6 +208,10 @@ TEST_F(SlotPolicyTest, RatesAreLimitedEachWayAndLifted) {
   Set({.internet = true, .upload = 1'000'000, .download = 2'000'000});
   EXPECT_THAT(rate(true), testing::AllOf(testing::Gt(0.4 * kUpload), testing::Lt(1.3 * kUpload)));
   EXPECT_THAT(rate(false),
+              testing::AllOf(testing::Gt(0.4 * kDownload), testing::Lt(1.3 * kDownload)));
+  EXPECT_THAT(rate(true, kServer6),
+              testing::AllOf(testing::Gt(0.4 * kUpload), testing::Lt(1.3 * kUpload)));
+  EXPECT_THAT(rate(false, kServer6),
               testing::AllOf(testing::Gt(0.4 * kDownload), testing::Lt(1.3 * kDownload)));
   SetInternet();
   EXPECT_GT(rate(true), 2.5 * kUpload);
