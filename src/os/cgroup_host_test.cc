@@ -115,6 +115,36 @@ TEST_F(CgroupTest, CGROUP_LivesUntilItIsRemoved) {
   EXPECT_EQ(*tree_->Ids(), std::vector<std::string>{"sb-2"});
 }
 
+// Killed between the child's birth and its program, a parent has left no record of it.
+TEST_F(CgroupTest, CGROUP_AChildWhoseParentWasKilledDoesNotBegin) {
+  const auto folder = TemporaryDirectory::Make();
+  ASSERT_TRUE(folder);
+  for (const bool killed : {true, false}) {
+    const Cgroup cgroup = Make(killed ? "sb-1" : "sb-2");
+    const std::string path = tree_->path() + "/" + cgroup.id();
+    const std::string mark = folder->path() + "/" + cgroup.id();
+    ASSERT_TRUE(std::ofstream(path + "/cgroup.freeze") << 1 << std::flush);
+    const pid_t parent = ::fork();
+    if (parent == 0) {
+      SpawnOptions options;
+      options.argv = {"touch", mark};
+      options.cgroup_fd = cgroup.fd();
+      ::_exit(Process::Spawn(options) ? 0 : 1);
+    }
+    while (Value(cgroup.id(), "cgroup.procs").empty()) ::usleep(1000);
+    pid_t ended = 0;
+    if (killed) {
+      ::kill(parent, SIGKILL);
+      ended = ::waitpid(parent, nullptr, 0);
+    }
+    ASSERT_TRUE(std::ofstream(path + "/cgroup.freeze") << 0 << std::flush);
+    if (!killed) ended = ::waitpid(parent, nullptr, 0);
+    ASSERT_EQ(ended, parent);
+    while (!Value(cgroup.id(), "cgroup.procs").empty()) ::usleep(1000);
+    EXPECT_EQ(::access(mark.c_str(), F_OK) == 0, !killed);
+  }
+}
+
 TEST_F(CgroupTest, CGROUP_RefusesWhatCannotBe) {
   Make("sb-1");
   EXPECT_EQ(tree_->Make("sb-1", {}).error().code, Code::kAlreadyExists);

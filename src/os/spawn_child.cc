@@ -61,10 +61,9 @@ void ChildSetLimits(const ChildPlan& plan) {
   }
 }
 
-void ChildDieWithParent(const ChildPlan& plan) {
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) ChildFail(plan, "set the parent's signal");
-  // It may have ended before the call above. In a pid namespace of one's own getppid(2) cannot
-  // tell.
+// Of a program whose parent ended before it began nobody has written down anything, and nobody
+// would end it. In a pid namespace of one's own getppid(2) cannot tell.
+void ChildEndWithoutParent(const ChildPlan& plan) {
   pollfd parent{plan.parent, POLLIN, 0};
   if (::poll(&parent, 1, 0) != 0) ::_exit(127);
 }
@@ -90,11 +89,14 @@ void RunChild(ChildPlan& plan) {
     ChildFail(plan, "enter its folder");
   }
   // A change of the user clears it, so not earlier.
-  if (options.die_with_parent) ChildDieWithParent(plan);
+  if (options.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+    ChildFail(plan, "set the parent's signal");
+  }
   if (plan.jail) ChildCheck(plan, InstallFilter(*plan.jail));
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ChildEndWithoutParent(plan);
   ::execve(plan.program, plan.argv.data(), plan.environment.data());
   ChildFail(plan, kExecuteStep.data());
 }
