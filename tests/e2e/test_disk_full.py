@@ -18,7 +18,11 @@ FREE = (0, 64, 256, 1024, 2048, 4096, 8192)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "a file system of its own needs root")
-class DiskFull(unittest.TestCase):
+class OwnFileSystem(unittest.TestCase):
+    """A server whose folders are on a small file system."""
+    make = ["mkfs.ext4", "-q", "-m", "0"]
+    env = {}
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="wr-full-")
@@ -27,7 +31,7 @@ class DiskFull(unittest.TestCase):
         os.mkdir(mount)
         with open(image, "wb") as file:
             file.truncate(SIZE_MB << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+        subprocess.run([*cls.make, image], check=True)
         made = subprocess.run(["mount", "-o", "loop", image, mount], stderr=subprocess.PIPE, text=True)
         if made.returncode != 0:
             raise unittest.SkipTest(f"no loop mount here: {made.stderr.strip()}")
@@ -35,7 +39,7 @@ class DiskFull(unittest.TestCase):
         before = os.environ.get("WRENN_E2E_TMP")
         os.environ["WRENN_E2E_TMP"] = mount
         try:
-            cls.server = CopyingServer(env={"WRENN_MIN_FREE_DISK_MB": "0"})
+            cls.server = CopyingServer(env={"WRENN_MIN_FREE_DISK_MB": "0", **cls.env})
         finally:
             if before is None:
                 del os.environ["WRENN_E2E_TMP"]
@@ -59,6 +63,14 @@ class DiskFull(unittest.TestCase):
         if os.path.exists(f"{self.mount}/filler"):
             os.unlink(f"{self.mount}/filler")
 
+    def wait(self, done):
+        deadline = time.monotonic() + 60
+        while not done():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+
+
+class DiskFull(OwnFileSystem):
     def test_nothing_is_lost(self):
         api = self.server.api
         sandbox = api.create(timeout_sec=0)["id"]
@@ -125,12 +137,6 @@ class DiskFull(unittest.TestCase):
         self.assertLess(abs(behind), 3, "the guest's clock has stood still")
         api.delete(sandbox)
         self.server.assert_nothing_left()
-
-    def wait(self, done):
-        deadline = time.monotonic() + 60
-        while not done():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
 
 
 def copy(source, target):
