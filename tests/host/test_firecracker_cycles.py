@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from firecracker_host import FirecrackerTest
 
-CYCLES = int(os.environ.get("WRENN_HOST_CYCLES", 12))
+CYCLES = int(os.environ.get("WRENN_HOST_CYCLES", 50))
 
 
 class FirecrackerCycles(FirecrackerTest):
