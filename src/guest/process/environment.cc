@@ -17,7 +17,9 @@ Environment MakeEnvironment(const User& user, bool terminal, const Environment& 
   Environment environment{{"PATH", path && *path ? path : kDefaultPath},
                           {"HOME", user.home},
                           {"USER", user.name},
-                          {"LOGNAME", user.name}};
+                          {"LOGNAME", user.name},
+                          // Nobody logs in, so no PAM reads /etc/default/locale.
+                          {"LANG", "C.UTF-8"}};
   if (terminal) {
     environment["SHELL"] = user.shell;
     environment["TERM"] = "xterm-256color";
