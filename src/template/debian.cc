@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kCustomize = R"SH(
 set -eu
 root=$1
+cd /  # find wants back to where it began, which the users of a namespace may not be let into
 chroot "$root" useradd --create-home --uid 1000 --user-group --shell /bin/bash user
 if [ -d "$root/etc/sudoers.d" ]; then
   echo 'user ALL=(ALL:ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/user"
@@ -56,7 +57,11 @@ class Narrator {
   explicit Narrator(const std::function<void(const std::string&)>& say) : say_(say) {}
 
   void Line(std::string_view line) {
-    if (line.starts_with("E: ") && error_.empty()) error_ = line.substr(3);
+    if (line.starts_with("E: ") && error_.empty()) {
+      // Of a hook mmdebstrap shows the text, and the line before says what went wrong.
+      error_ = line.find("command failed") == line.npos ? line.substr(3) : before_;
+    }
+    before_ = line;
     if (line.starts_with("Get:")) {
       Say(fmt::format("downloading packages ({})", ++downloaded_));
     } else if (line.starts_with("Unpacking ")) {
@@ -80,6 +85,7 @@ class Narrator {
   const std::function<void(const std::string&)>& say_;
   std::chrono::steady_clock::time_point last_;
   std::string error_;
+  std::string before_;  // the last line
   int downloaded_ = 0;
   int unpacked_ = 0;
   int set_up_ = 0;
