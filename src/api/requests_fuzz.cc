@@ -2,7 +2,8 @@
 // and its body. Each is answered, never by an error of the server's own, with JSON where it is an
 // error, and what was refused has changed nothing.
 //
-// The first byte chooses the route; then the query, up to a line's end; the rest is the body.
+// The first line has the route as it is listed, with its query: "POST /v1/sandboxes/{id}/fork?a=b".
+// The rest is the body.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -111,14 +112,18 @@ void Ask(World& world, const Route& route, std::string_view query, std::string_v
 
 void AskAnything(std::string_view input) {
   static World world;
-  const size_t route = static_cast<unsigned char>(input.front());
-  if (route >= Routes().size()) return;
-  input.remove_prefix(1);
   const size_t line = std::min(input.find('\n'), input.size());
-  const std::string_view query = input.substr(0, line);
+  const std::string_view body = input.substr(std::min(line + 1, input.size()));
+  const std::string_view target = input.substr(0, line);
+  const size_t mark = std::min(target.find('?'), target.size());
+  const std::string_view query = target.substr(std::min(mark + 1, target.size()));
   // The server lets nothing else into a target.
   if (!std::ranges::all_of(query, [](char c) { return c > ' ' && c < '\x7f'; })) return;
-  Ask(world, Routes()[route], query, input.substr(std::min(line + 1, input.size())));
+  for (const Route& route : Routes()) {
+    if (target.substr(0, mark) == fmt::format("{} {}", route.method, route.pattern)) {
+      Ask(world, route, query, body);
+    }
+  }
 }
 
 }  // namespace
