@@ -114,15 +114,20 @@ struct Tool {
 Check CheckTools() {
   Check check("template tools");
   // busybox must be the static one: it runs in the guest with nothing around it.
-  constexpr Tool kTools[] = {{"mmdebstrap", "mmdebstrap"},
+  std::vector<Tool> tools = {{"mmdebstrap", "mmdebstrap"},
                              {"mke2fs", "e2fsprogs"},
                              {"busybox", "busybox-static"},
                              {"dpkg-deb", "dpkg"},
                              {"apt-get", "apt"}};
+  // Who is not root makes Debian trees as the users of a namespace.
+  if (::geteuid() != 0) {
+    tools.push_back({"fakeroot", "fakeroot"});
+    if (!os::FindProgram("fakechroot")) tools.push_back({"newuidmap", "uidmap"});
+  }
   std::string found;
   std::string absent;
   std::string packages;
-  for (const Tool& tool : kTools) {
+  for (const Tool& tool : tools) {
     const bool there = os::FindProgram(tool.program).has_value();
     std::string& list = there ? found : absent;
     list += (list.empty() ? "" : ", ") + std::string(tool.program);

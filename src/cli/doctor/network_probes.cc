@@ -8,8 +8,9 @@
 #include "cli/doctor/in_namespaces.h"
 #include "cli/doctor/probes.h"
 #include "cli/doctor/run_tool.h"
+#include "net/slot_rules.h"
 #include "net/user_network.h"
-#include "os/process.h"
+#include "os/nftables.h"
 
 namespace wrenn::cli::doctor {
 namespace {
@@ -25,18 +26,11 @@ Status MakeTap() {
   return {};
 }
 
-// A table, a chain with a rule, and masquerading, in one transaction: what egress needs.
+// The rules of a network slot.
 Status MakeRules() {
-  RETURN_IF_ERROR(
-      RunTool({"nft",
-               "add table inet wrenn_doctor; "
-               "add set inet wrenn_doctor addresses { type ipv4_addr; }; "
-               "add chain inet wrenn_doctor out { type filter hook output priority 0; }; "
-               "add rule inet wrenn_doctor out ip daddr @addresses drop; "
-               "add table ip wrenn_doctor_nat; "
-               "add chain ip wrenn_doctor_nat post { type nat hook postrouting priority 100; }; "
-               "add rule ip wrenn_doctor_nat post masquerade"}));
-  return {};
+  ASSIGN_OR_RETURN(os::Nftables nft, os::Nftables::Open());
+  os::NftTransaction rules = net::NamespaceTable();
+  return nft.Commit(rules);
 }
 
 Check CheckNamespaces() {
@@ -70,16 +64,14 @@ Check CheckTun() {
 
 Check CheckNftables() {
   Check check("nftables");
-  const auto program = os::FindProgram("nft");
-  const Status made = program ? InNamespaces(MakeRules) : Status(Fail(program.error()));
-  if (made) {
-    check.finding = "a table with a set, rules and masquerading was made";
+  if (const Status made = InNamespaces(MakeRules); made) {
+    check.finding = "a table with sets, rules and masquerading was made";
     check.consequence = "the egress of sandboxes can be filtered in the kernel";
   } else {
     check.verdict = Verdict::kLimited;
     check.finding = made.error().message;
     check.consequence = "no filtering of TAP networks; the user-mode network filters for itself";
-    check.remedy = program ? "modprobe nf_tables nft_masq" : "apt install nftables";
+    check.remedy = "modprobe -a nf_tables nft_masq nft_ct nft_reject_inet nft_limit";
   }
   return check;
 }
