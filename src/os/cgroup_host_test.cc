@@ -56,6 +56,16 @@ class CgroupTest : public testing::Test {
     return text.substr(0, text.find('\n'));
   }
 
+  // Whether it has no process any more, or has one, within a while.
+  bool BecomesEmpty(const std::string& id, bool empty) {
+    const Deadline deadline = Soon();
+    while (Value(id, "cgroup.procs").empty() != empty) {
+      if (deadline.HasPassed()) return false;
+      ::usleep(1000);
+    }
+    return true;
+  }
+
   std::optional<CgroupTree> tree_;
 };
 
@@ -131,7 +141,7 @@ TEST_F(CgroupTest, CGROUP_AChildWhoseParentWasKilledDoesNotBegin) {
       options.cgroup_fd = cgroup.fd();
       ::_exit(Process::Spawn(options) ? 0 : 1);
     }
-    while (Value(cgroup.id(), "cgroup.procs").empty()) ::usleep(1000);
+    ASSERT_TRUE(BecomesEmpty(cgroup.id(), false));
     pid_t ended = 0;
     if (killed) {
       ::kill(parent, SIGKILL);
@@ -140,7 +150,7 @@ TEST_F(CgroupTest, CGROUP_AChildWhoseParentWasKilledDoesNotBegin) {
     ASSERT_TRUE(std::ofstream(path + "/cgroup.freeze") << 0 << std::flush);
     if (!killed) ended = ::waitpid(parent, nullptr, 0);
     ASSERT_EQ(ended, parent);
-    while (!Value(cgroup.id(), "cgroup.procs").empty()) ::usleep(1000);
+    ASSERT_TRUE(BecomesEmpty(cgroup.id(), true));
     EXPECT_EQ(::access(mark.c_str(), F_OK) == 0, !killed);
   }
 }

@@ -66,7 +66,8 @@ class FirecrackerFaults(FirecrackerTest):
         return None
 
     def each_fault(self, victim, steps, body):
-        for step in steps[FIRST::LEFT_OUT + 1]:
+        stride = LEFT_OUT + 1
+        for step in steps[FIRST % min(stride, len(steps))::stride]:
             with self.subTest(f"{step}={victim}"):
                 self.restart(f"{step}={victim}")
                 type(self).points += 1

@@ -14,11 +14,6 @@ void Settings::Apply(const wire::InitRequest& request) {
   if (request.default_workdir) default_workdir_ = *request.default_workdir;
 }
 
-bool Settings::HasToken() {
-  std::lock_guard lock(mutex_);
-  return !token_.empty();
-}
-
 bool Settings::IsToken(std::string_view token) {
   std::lock_guard lock(mutex_);
   return token_.empty() || EqualSecrets(token_, token);

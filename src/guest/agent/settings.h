@@ -17,7 +17,6 @@ class Settings {
   // Takes over what concerns the agent itself.
   void Apply(const wire::InitRequest& request);
 
-  bool HasToken();
   // Compares in constant time. Without a token anything is right.
   bool IsToken(std::string_view token);
 
