@@ -5,7 +5,9 @@
 
 #include "cli/local.h"
 #include "cli/terminal.h"
+#include "os/files.h"
 #include "os/process.h"
+#include "server/server.h"
 
 namespace wrenn::cli {
 namespace {
@@ -13,6 +15,7 @@ namespace {
 // Adopting many sandboxes takes its time.
 constexpr std::chrono::seconds kStartLimit{180};
 constexpr std::chrono::seconds kEndLimit{10};
+constexpr std::chrono::seconds kHealthLimit{10};
 constexpr std::string_view kReady = "ready ";
 constexpr std::string_view kFailed = "failed ";
 
@@ -47,6 +50,8 @@ std::string LogFileOf(const server::ServerConfig& config) {
 
 Result<StartedServer> StartServer(const server::ServerConfig& config,
                                   std::vector<std::string> arguments) {
+  // A first start that cannot be leaves no root.
+  if (!os::Exists(config.paths.PidFile())) RETURN_IF_ERROR(server::Listen(config));
   RETURN_IF_ERROR(config.paths.Prepare());
   ASSIGN_OR_RETURN(const std::string own, OwnProgram());
   const std::string log_path = LogFileOf(config);
@@ -92,11 +97,16 @@ Result<StartedServer> StartServer(const server::ServerConfig& config,
 
 Status EnsureServer(const Api& api) {
   const auto connected = api.ConnectSocket();
-  if (connected) return {};
+  if (connected) {
+    RETURN_IF_ERROR(api.Call("GET", "/health", nullptr, kHealthLimit));
+    return {};
+  }
   if (!api.IsLocal()) return Fail(connected.error());
-  ASSIGN_OR_RETURN(const server::ServerConfig config, server::LoadConfig({}));
+  ASSIGN_OR_RETURN(server::ServerConfig config, server::LoadConfig({}));
   const std::string host = api.endpoint().host == "localhost" ? "127.0.0.1" : api.endpoint().host;
   const Endpoint listen{host, api.endpoint().port, {}};
+  config.address = listen.host;
+  config.port = listen.port;
   auto started = StartServer(config, {"--listen", listen.Address()});
   if (!started) {
     if (api.ConnectSocket()) return {};  // somebody else has started one meanwhile

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "api/api.h"
+#include "os/files.h"
 #include "sandbox/manager.h"
 #include "server/first_key.h"
 #include "server/log.h"
@@ -42,15 +43,6 @@ std::string Bracketed(const std::string& address) {
 
 bool IsLoopback(const std::string& address) {
   return address.starts_with("127.") || address == "::1";
-}
-
-Result<UniqueFd> Listen(const ServerConfig& config) {
-  auto listener = wire::ListenTcp(config.address, config.port);
-  if (listener) return listener;
-  if (listener.error().code == Code::kInvalidArgument) return listener;  // not an address
-  return Fail(listener.error().code, "{}: choose another with --listen, e.g. --listen {}:{}",
-              listener.error().message, Bracketed(config.address),
-              config.port == 8080 ? 8081 : 8080);
 }
 
 std::string WantName(sandbox::Want want) {
@@ -137,16 +129,33 @@ void EndAtSecondSignal(std::shared_ptr<StopSignals> signals) {
 
 }  // namespace
 
+Result<UniqueFd> Listen(const ServerConfig& config) {
+  auto listener = wire::ListenTcp(config.address, config.port);
+  if (listener) return listener;
+  if (listener.error().code == Code::kInvalidArgument) return listener;  // not an address
+  return Fail(listener.error().code, "{}: choose another with --listen, e.g. --listen {}:{}",
+              listener.error().message, Bracketed(config.address),
+              config.port == 8080 ? 8081 : 8080);
+}
+
 Status Run(const ServerConfig& config, const RunOptions& options) {
   ASSIGN_OR_RETURN(auto blocked, StopSignals::Block());
   const auto signals = std::make_shared<StopSignals>(std::move(blocked));
   ::umask(077);
   RaiseDescriptorLimit();
 
+  // A first start that cannot be leaves no root; later, whoever has the root says more than the
+  // port.
+  UniqueFd listener;
+  if (!os::Exists(config.paths.PidFile())) {
+    ASSIGN_OR_RETURN(listener, Listen(config));
+  }
   RETURN_IF_ERROR(config.paths.Prepare());
   ASSIGN_OR_RETURN(RootLock lock, RootLock::Acquire(config.paths));
   RETURN_IF_ERROR(OpenLog(config));
-  ASSIGN_OR_RETURN(UniqueFd listener, Listen(config));
+  if (!listener) {
+    ASSIGN_OR_RETURN(listener, Listen(config));
+  }
   ASSIGN_OR_RETURN(const uint16_t port, wire::LocalPort(listener.get()));
   const std::string address = fmt::format("{}:{}", Bracketed(config.address), port);
 

@@ -4,9 +4,13 @@
 #include <functional>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "server/config.h"
 
 namespace wrenn::server {
+
+// A socket that listens where the settings say. Errors name the remedy.
+Result<UniqueFd> Listen(const ServerConfig& config);
 
 struct RunOptions {
   std::string version;

@@ -146,15 +146,9 @@ class Port(ServerTest):
         second.settings, second.directory = {}, self.server.directory + "-2"
         second.root, second.runtime = second.directory + "/root", second.directory + "/run"
         second.port = self.server.port
-        os.makedirs(second.root, 0o700)
-        self.addCleanup(shutil.rmtree, second.directory)
-        result = second.wrenn("serve", "--listen", f"127.0.0.1:{self.server.port}", check=False)
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("--listen", result.stderr)
-        # It had begun: its folders are there, and nothing in them but an empty file of its pid.
-        self.assertEqual(second.machines(), {})
-        self.assertEqual(os.path.getsize(f"{second.root}/server.pid"), 0)
-        for folder in ("sandboxes", "snapshots", "tmp", "warm"):
-            self.assertEqual(os.listdir(f"{second.root}/{folder}"), [], folder)
-        self.assertEqual(os.listdir(f"{second.runtime}/sb"), [])
+        for more in ([], ["--detach"]):
+            result = second.wrenn("serve", "--listen", f"127.0.0.1:{self.server.port}", *more, check=False)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn("--listen", result.stderr)
+            self.assertFalse(os.path.exists(second.directory), "a root was begun")
         self.assertEqual(self.api.call("GET", "/v1/sandboxes", expect=200).json(), [])
