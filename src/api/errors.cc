@@ -65,8 +65,7 @@ std::string FormatRefusal(int status, std::string_view why) {
 }
 
 Error ParseErrorBody(int status, std::string_view body) {
-  Error error{
-      CodeOfStatus(status), fmt::format("the server answered with HTTP status {}", status), {}};
+  Error error{CodeOfStatus(status), {}, {}};
   const auto object = ParseJsonObject(body);
   if (!object) return error;
   JsonReader outer(*object);

@@ -33,7 +33,8 @@ std::string FormatErrorBody(std::string_view code, std::string_view message);
 // The same for what the HTTP server itself refuses, before a request is one.
 std::string FormatRefusal(int status, std::string_view why);
 
-// The other way round, for clients: the error that an answer stands for.
+// The other way round, for clients: the error that an answer stands for. Without a message it is
+// not one of wrenn's.
 Error ParseErrorBody(int status, std::string_view body);
 
 }  // namespace wrenn::api

@@ -62,6 +62,18 @@ std::string KeyOfEnvironment() {
   return key ? key : "";
 }
 
+// Whether this root's server is what listens there: its key is nobody else's business.
+bool IsRootsServer(const os::Paths& paths, const Endpoint& endpoint) {
+  const auto running = server::RunningServer(paths);
+  if (!running || running->url.empty()) return false;
+  auto own = ParseUrl(running->url);
+  if (!own) return false;
+  own = Reachable(std::move(*own));
+  const bool same =
+      own->host == endpoint.host || (own->IsLoopback() && endpoint.host == "localhost");
+  return same && own->port == endpoint.port && endpoint.prefix.empty();
+}
+
 std::string KeyOfRoot(const os::Paths& paths) {
   auto key = ReadFile(paths.KeyFile(), 4096);
   if (!key) return {};
@@ -133,9 +145,9 @@ Result<Api> Api::FromEnvironment() {
   const bool named = url && *url;
   ASSIGN_OR_RETURN(Endpoint endpoint, named ? ParseUrl(url) : LocalEndpoint());
   std::string key = KeyOfEnvironment();
-  // This machine's key is no other's business.
-  if (key.empty() && (!named || endpoint.IsLoopback())) {
-    if (const auto paths = LocalPaths()) key = KeyOfRoot(*paths);
+  if (key.empty()) {
+    const auto paths = LocalPaths();
+    if (paths && IsRootsServer(*paths, endpoint)) key = KeyOfRoot(*paths);
   }
   return Api(std::move(endpoint), std::move(key));
 }
@@ -188,6 +200,7 @@ std::optional<Error> Api::ErrorOf(wire::HttpClient& http, Deadline deadline) con
   if (status < 300) return std::nullopt;
   const auto body = http.body().ReadAll(kMaxErrorBody, deadline);
   Error error = api::ParseErrorBody(status, body ? *body : std::string());
+  if (error.message.empty()) error.message = NoWrenn(fmt::format("HTTP status {}", status));
   if (status == 401 && key_.empty()) {
     error.message = "the server asks for an API key: set WRENN_API_KEY";
     if (endpoint_.IsLoopback()) error.message += ", or WRENN_ROOT to its root";
@@ -213,7 +226,17 @@ Result<json::value> Api::Call(std::string_view method, std::string_view target,
   if (auto error = ErrorOf(*http, deadline)) return Fail(std::move(*error));
   ASSIGN_OR_RETURN(const std::string answer, http->body().ReadAll(kMaxAnswer, deadline));
   if (answer.empty()) return json::value();
-  return ParseJson(answer);
+  auto value = ParseJson(answer);
+  if (!value) return Fail(Code::kUnavailable, "{}", NoWrenn("not JSON"));
+  return value;
+}
+
+std::string Api::NoWrenn(std::string_view answer) const {
+  return fmt::format(
+      "what listens at {} does not answer as wrenn does ({}): {}", endpoint_.Address(), answer,
+      IsLocal() ? "have a server listen elsewhere, e.g. 'wrenn serve --detach --listen "
+                  "127.0.0.1:8081', or see WRENN_API_URL"
+                : "see WRENN_API_URL");
 }
 
 bool Api::Answers() const {

@@ -38,9 +38,9 @@ class Api {
   static constexpr std::chrono::milliseconds kDefaultLimit{60'000};
 
   // The server of $WRENN_API_URL; else that which runs on this machine's root; else where the
-  // settings have one listen. The key is that of $WRENN_API_KEY, else, for a server on this
-  // machine, of the root's key file (none at all when that cannot be read: the server then refuses
-  // what needs one).
+  // settings have one listen. The key is that of $WRENN_API_KEY, else, for the server that runs on
+  // this machine's root, of the root's key file (none at all when that cannot be read: the server
+  // then refuses what needs one).
   static Result<Api> FromEnvironment();
   // The server that runs on a root of this machine, at `url`, and that root's key.
   static Result<Api> OfRoot(const os::Paths& paths, std::string_view url);
@@ -75,6 +75,9 @@ class Api {
   bool IsLocal() const { return endpoint_.IsLoopback() && endpoint_.prefix.empty(); }
 
  private:
+  // What is said of somebody whose answer is none of wrenn's.
+  std::string NoWrenn(std::string_view answer) const;
+
   Endpoint endpoint_;
   std::string key_;
   std::chrono::milliseconds connect_limit_{10'000};

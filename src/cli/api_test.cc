@@ -73,6 +73,21 @@ TEST_F(ApiTest, ErrorsComeWithCodeAndMessage) {
   EXPECT_EQ(answer.error().message, "no sandbox 'x'");
 }
 
+TEST_F(ApiTest, AnotherProgramIsNamedAsThat) {
+  for (const int status : {200, 404}) {
+    status_ = status;
+    body_ = "<html>hello</html>";
+    const auto answer = Make().Call("GET", "/");
+    ASSERT_FALSE(answer);
+    EXPECT_NE(
+        answer.error().message.find(fmt::format("what listens at 127.0.0.1:{} does not answer "
+                                                "as wrenn does",
+                                                port_)),
+        std::string::npos)
+        << answer.error().message;
+  }
+}
+
 TEST_F(ApiTest, ARefusedKeyNamesTheRemedy) {
   status_ = 401;
   body_ = R"({"error":{"code":"unauthenticated","message":"the key is not known"}})";
@@ -103,6 +118,14 @@ class EnvironmentTest : public testing::Test {
       ::unsetenv(name);
     }
   }
+  // As if the root's server listened there, as long as the object lives.
+  std::optional<server::RootLock> RunAt(const std::string& address) const {
+    const os::Paths paths{.root = directory_.path(), .runtime = directory_.path() + "/run"};
+    EXPECT_TRUE(paths.Prepare());
+    auto lock = server::RootLock::Acquire(paths);
+    EXPECT_TRUE(lock && lock->Announce(address));
+    return lock ? std::optional<server::RootLock>(std::move(*lock)) : std::nullopt;
+  }
   static std::string KeyFor(const char* url) {
     ::setenv("WRENN_API_URL", url, 1);
     const auto api = Api::FromEnvironment();
@@ -112,11 +135,23 @@ class EnvironmentTest : public testing::Test {
   os::TemporaryDirectory directory_;
 };
 
-TEST_F(EnvironmentTest, TheRootsKeyGoesToNoOtherMachine) {
-  EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
-  EXPECT_EQ(KeyFor("http://localhost:9"), "of-the-root");
-  EXPECT_EQ(KeyFor("http://192.0.2.1:9"), "");
-  EXPECT_EQ(KeyFor("http://127.0.0.1.example:9"), "");
+TEST_F(EnvironmentTest, TheRootsKeyGoesToTheRootsServerAlone) {
+  EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "") << "nobody, or anybody, listens there";
+  {
+    const auto server = RunAt("127.0.0.1:9");
+    EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
+    EXPECT_EQ(KeyFor("http://localhost:9"), "of-the-root");
+    EXPECT_EQ(KeyFor(""), "of-the-root");
+    for (const char* url : {"http://127.0.0.1:10", "http://127.0.0.2:9", "http://127.0.0.1:9/proxy",
+                            "http://192.0.2.1:9", "http://127.0.0.1.example:9"}) {
+      EXPECT_EQ(KeyFor(url), "") << url;
+    }
+  }
+  EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "") << "it has ended";
+  {
+    const auto server = RunAt("0.0.0.0:9");
+    EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
+  }
   ::setenv("WRENN_API_KEY", "given", 1);
   EXPECT_EQ(KeyFor("http://192.0.2.1:9"), "given");
   EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "given");
@@ -136,6 +171,7 @@ TEST_F(EnvironmentTest, TheSettingsFileSaysWhereTheRootIs) {
   ASSERT_TRUE(WriteFileAtomically(file, fmt::format("root = '{}'\n", directory_.path()), 0600));
   ::unsetenv("WRENN_ROOT");
   ::setenv("WRENN_CONFIG", file.c_str(), 1);
+  const auto server = RunAt("127.0.0.1:9");
   EXPECT_EQ(KeyFor("http://127.0.0.1:9"), "of-the-root");
 }
 

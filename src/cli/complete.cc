@@ -9,6 +9,7 @@
 #include "cli/copy_path.h"
 #include "cli/local.h"
 #include "cli/sandbox_view.h"
+#include "cli/template_list.h"
 
 namespace wrenn::cli {
 namespace {
@@ -174,15 +175,11 @@ bool Fits(const SandboxView& sandbox, Which which) {
   return true;
 }
 
-// The names of templates of one type; of all without one.
-std::vector<std::string> TemplateNames(std::string_view type) {
+std::vector<std::string> Names(const Result<json::array>& list) {
   std::vector<std::string> names;
-  const auto local = OpenLocal();
-  if (!local) return names;
-  const auto records = local->store->ListTemplates(store::kDefaultTenant);
-  if (!records) return names;
-  for (const auto& record : *records) {
-    if (type.empty() || record.type == type) names.push_back(record.name);
+  if (!list) return names;
+  for (const json::value& item : *list) {
+    if (item.is_object()) names.push_back(JsonReader(item.get_object()).String("name"));
   }
   return names;
 }
@@ -200,11 +197,11 @@ CompletionSources RealSources() {
     }
     return ids;
   };
-  sources.templates = [] { return TemplateNames(""); };
-  sources.snapshots = [] { return TemplateNames("snapshot"); };
+  sources.templates = [] { return Names(ListTemplates("")); };
+  sources.snapshots = [] { return Names(ListTemplates("snapshot")); };
   sources.keys = [] {
     std::vector<std::string> names;
-    const auto local = OpenLocal();
+    const auto local = OpenExistingLocal();
     if (!local) return names;
     const auto records = local->store->ListKeys(store::kDefaultTenant);
     if (!records) return names;

@@ -51,7 +51,7 @@ std::string TimeText(const std::optional<store::Time>& time) {
 }
 
 Result<int> List(const Options& options) {
-  ASSIGN_OR_RETURN(const Local local, OpenLocal());
+  ASSIGN_OR_RETURN(const Local local, OpenExistingLocal());
   ASSIGN_OR_RETURN(const auto keys, local.store->ListKeys(store::kDefaultTenant));
   const auto now = std::chrono::system_clock::now();
   json::array list;
@@ -87,7 +87,7 @@ Result<std::string> FindKey(const std::vector<store::KeyRecord>& keys, const std
 }
 
 Result<int> Revoke(const Options& options) {
-  ASSIGN_OR_RETURN(const Local local, OpenLocal());
+  ASSIGN_OR_RETURN(const Local local, OpenExistingLocal());
   ASSIGN_OR_RETURN(const auto keys, local.store->ListKeys(store::kDefaultTenant));
   std::vector<std::string> ids;
   for (const std::string& text : options.ids) {

@@ -22,6 +22,18 @@ Result<Local> OpenLocal() {
   return Local{std::move(paths), std::move(store)};
 }
 
+Result<Local> OpenExistingLocal() {
+  ASSIGN_OR_RETURN(const os::Paths paths, LocalPaths());
+  if (!os::Exists(paths.Database())) {
+    return Fail(
+        Code::kNotFound,
+        "'{}' holds no records yet: 'wrenn serve' or 'wrenn template build' begins them, and "
+        "WRENN_ROOT names another root",
+        paths.root);
+  }
+  return OpenLocal();
+}
+
 Result<std::string> OwnProgram() {
   std::error_code error;
   const auto path = std::filesystem::read_symlink("/proc/self/exe", error);

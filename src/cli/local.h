@@ -19,6 +19,8 @@ Result<os::Paths> LocalPaths();
 
 // Opens the records of the root, which is made when absent. Others may have them open.
 Result<Local> OpenLocal();
+// The same for who only looks: kNotFound when nothing has been made there yet.
+Result<Local> OpenExistingLocal();
 
 // The path of this program.
 Result<std::string> OwnProgram();

@@ -15,13 +15,13 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
       ->type_name("NAME")
       ->capture_default_str();
   app.add_option("--vcpus", options.vcpus, "Virtual CPUs; else the template's")
-      ->check(CLI::Range(1, 64))
+      ->check(Unnamed(CLI::PositiveNumber))
       ->type_name("N");
   app.add_option("--memory", options.memory_mb, "Memory in MiB; else the template's")
-      ->check(CLI::Range(32, 1 << 20))
+      ->check(Unnamed(CLI::PositiveNumber))
       ->type_name("MIB");
   app.add_option("--disk", options.disk_mb, "Disk in MiB; else the template's")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(Unnamed(CLI::PositiveNumber))
       ->type_name("MIB");
   app.add_option("--timeout", options.timeout_sec, "Idle seconds until --on-timeout; 0: never")
       ->check(Unnamed(CLI::NonNegativeNumber))

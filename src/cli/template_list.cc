@@ -29,8 +29,10 @@ Result<json::array> ListTemplates(std::string_view type) {
     if (!answer.is_array()) return Fail(Code::kInternal, "the server's answer is no list");
     return std::move(answer.get_array());
   }
-  ASSIGN_OR_RETURN(const Local local, OpenLocal());
-  const auto catalogue = template_::MakeCatalogue(local.paths, *local.store);
+  const auto local = OpenExistingLocal();
+  if (!local && local.error().code == Code::kNotFound) return json::array();
+  if (!local) return Fail(local.error());
+  const auto catalogue = template_::MakeCatalogue(local->paths, *local->store);
   ASSIGN_OR_RETURN(const auto records, catalogue->List(store::kDefaultTenant));
   json::array list;
   for (const auto& record : records) {
@@ -46,7 +48,7 @@ Result<json::object> FindTemplate(const std::string& name) {
     if (!answer.is_object()) return Fail(Code::kInternal, "the server's answer is no object");
     return std::move(answer.get_object());
   }
-  ASSIGN_OR_RETURN(const Local local, OpenLocal());
+  ASSIGN_OR_RETURN(const Local local, OpenExistingLocal());
   const auto record = local.store->FindTemplate(store::kDefaultTenant, name);
   if (!record && record.error().code == Code::kNotFound) {
     return Fail(Code::kNotFound, "no template '{}': see 'wrenn template ls'", name);
@@ -89,7 +91,7 @@ Result<int> RemoveTemplates(const std::vector<std::string>& names, bool as_json)
         RETURN_IF_ERROR(api.Call("DELETE", "/v1/snapshots/" + PercentEncode(name)));
         return {};
       }
-      ASSIGN_OR_RETURN(const Local local, OpenLocal());
+      ASSIGN_OR_RETURN(const Local local, OpenExistingLocal());
       return template_::MakeCatalogue(local.paths, *local.store)
           ->Remove(store::kDefaultTenant, name);
     };

@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from harness import ServerTest, wait_for
+from harness import WRENN, ServerTest, wait_for
 
 COUNT = int(os.environ.get("WRENN_BOOTS", "10"))
 
@@ -71,6 +71,14 @@ class Boot(ServerTest):
                 self.assertGreater(space.f_blocks * space.f_frsize, 1600 << 20)
             finally:
                 subprocess.run(["umount", f"{folder}/root"], check=True)
+
+    def test_the_guest_program_is_small_and_static(self):
+        program = f"{os.path.dirname(WRENN)}/wrenn-init"
+        self.assertLess(os.path.getsize(program), 4_000_000)
+        headers = subprocess.run(["readelf", "--program-headers", program], check=True, text=True,
+                                 stdout=subprocess.PIPE).stdout
+        self.assertIn("LOAD", headers)
+        self.assertNotIn("INTERP", headers)
 
     def test_two_guests_differ_where_they_must(self):
         one, two = self.sandbox(), self.sandbox()

@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import http.server
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -191,6 +193,14 @@ class Commands(SharedSandboxTest):
                            "userfaultfd", "qemu", "firecracker"):
             self.assertIn(capability, text.lower())
 
+    def test_doctor_needs_no_program_for_what_wrenn_does_itself(self):
+        """The kernel's filter is asked by netlink: without the program nft nothing is lost."""
+        verdict = lambda text: next(check for check in json.loads(text)["checks"]
+                                    if check["capability"] == "nftables")["status"]
+        bare = subprocess.run([WRENN, "doctor", "--json"], text=True, capture_output=True, timeout=120,
+                              env={**self.server.environment(), "PATH": "/nonexistent"})
+        self.assertEqual(verdict(bare.stdout), verdict(self.wrenn("doctor", "--json", check=False).stdout))
+
     def test_templates_are_listed(self):
         self.assertIn("minimal", self.wrenn("template", "ls").stdout)
         names = [t["name"] for t in json.loads(self.wrenn("template", "ls", "--json").stdout)]
@@ -221,6 +231,47 @@ class Run(unittest.TestCase):
         self.assertEqual([box["status"] for box in json.loads(kept.wrenn("ls", "--json").stdout)],
                          ["running"])
 
+    def test_another_program_on_the_port_is_no_server(self):
+        """It is told as that, and not shown the root's key."""
+        seen = []
+
+        class Foreign(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(dict(self.headers))
+                self.send_error(404)
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        server = Server()
+        self.addCleanup(server.close)
+        server.stop()
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as foreign:
+            threading.Thread(target=foreign.serve_forever).start()
+            try:
+                address = f"127.0.0.1:{foreign.server_port}"
+                for words in (["ls"], ["run", "--", "true"], ["create"]):
+                    result = subprocess.run(
+                        [WRENN, *words], text=True, capture_output=True, timeout=60,
+                        env={**server.environment(), "WRENN_API_URL": "", "WRENN_LISTEN": address})
+                    self.assertNotEqual(result.returncode, 0, words)
+                    self.assertIn(f"what listens at {address} does not answer as wrenn does", result.stderr)
+                    self.assertIn("--listen", result.stderr)
+            finally:
+                foreign.shutdown()
+        self.assertEqual(len(seen), 3)
+        self.assertFalse([headers for headers in seen if "X-API-Key" in headers], "the key was sent")
+
+    def test_looking_makes_no_root(self):
+        with tempfile.TemporaryDirectory() as folder:
+            env = {**os.environ, "WRENN_ROOT": f"{folder}/root", "WRENN_RUNTIME": f"{folder}/run",
+                   "WRENN_LISTEN": "127.0.0.1:9"}
+            for words in (["template", "ls"], ["key", "list"], ["ls"], ["version"],
+                          ["__complete", "--", "create", "--template", ""], ["serve", "--stop"]):
+                subprocess.run([WRENN, *words], env=env, capture_output=True, timeout=60)
+                self.assertEqual(os.listdir(folder), [], words)
+
     def test_run_starts_what_it_needs_and_returns_the_exit_code(self):
         server = Server()
         self.addCleanup(server.close)
@@ -249,6 +300,9 @@ class Base(ServerTest):
         first, second = result["stdout"].splitlines()
         self.assertEqual(json.loads(first), [3, "user", "/home/user"])
         self.assertEqual(second, "ünï")
+        # Python finds its own way to UTF-8; others ask the locale.
+        text = self.api.exec(sandbox, "bash", "-c", "locale charmap; x=ü; echo ${#x}", timeout_sec=120)
+        self.assertEqual(text["stdout"].split(), ["UTF-8", "1"], text)
         tools = self.api.sh(sandbox, "sudo -n id -u; for tool in bash git curl python tput; "
                             "do command -v $tool; done",
                             timeout_sec=120)
