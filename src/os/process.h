@@ -42,6 +42,7 @@ struct SpawnOptions {
   bool new_session = true;       // setsid(2): the group to signal is then its pid
   bool die_with_parent = false;  // SIGKILL when the *thread* that spawned it ends (prctl(2))
   bool no_new_privileges = false;
+  bool no_huge_pages = false;  // transparent ones, whatever it asks for (prctl(2))
   std::optional<mode_t> umask;
   std::vector<std::pair<__rlimit_resource, rlim_t>> limits;  // both soft and hard
   // Of a cgroup (Cgroup::fd()), where it is from its first instruction on; -1: the caller's.

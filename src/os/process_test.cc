@@ -112,6 +112,19 @@ TEST(ProcessTest, AppliesSessionLimitsUmaskAndPrivileges) {
   EXPECT_EQ(text.find("HOME="), std::string::npos);
 }
 
+TEST(ProcessTest, HugePagesAreForTheAsking) {
+  for (const bool none : {false, true}) {
+    auto dir = TemporaryDirectory::Make();
+    SpawnOptions options = Shell("grep THP_enabled /proc/self/status > o");
+    options.directory = dir->path();
+    options.no_huge_pages = none;
+    auto process = Process::Spawn(options);
+    ASSERT_TRUE(process) << process.error().ToString();
+    EXPECT_TRUE(process->Wait(Soon())->Success());
+    EXPECT_EQ(*ReadFile(dir->path() + "/o"), none ? "THP_enabled:\t0\n" : "THP_enabled:\t1\n");
+  }
+}
+
 TEST(ProcessTest, OpensByPidAndStartTimeOnly) {
   SpawnOptions options;
   options.argv = {"sleep", "60"};

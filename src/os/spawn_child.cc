@@ -84,6 +84,9 @@ void RunChild(ChildPlan& plan) {
   if (options.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     ChildFail(plan, "give up privileges");
   }
+  if (options.no_huge_pages && ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0) {
+    ChildFail(plan, "do without huge pages");
+  }
   // As the user that it runs as.
   if (!options.directory.empty() && ::chdir(options.directory.c_str()) < 0) {
     ChildFail(plan, "enter its folder");

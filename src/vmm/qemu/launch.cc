@@ -35,6 +35,8 @@ Result<os::Process> SpawnQemu(const MachineConfig& config, const HostFacts& fact
   if (network >= 0) options.pass_fds.push_back(network);
   options.no_new_privileges = true;
   options.die_with_parent = config.passing;
+  // QEMU asks for them for its translations: 2 MiB each, of which an idle guest uses a part.
+  options.no_huge_pages = !facts.kvm;
   options.cgroup_fd = config.cgroup_fd;
   options.limits = {{RLIMIT_NOFILE, 1024}};
   if (config.user != 0) {
