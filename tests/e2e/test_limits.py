@@ -32,13 +32,13 @@ class Limits(ServerTest):
 
 
 class DiskRate(ServerTest):
-    settings = {"env": {"WRENN_DISK_MB_PER_SEC": "1"}}
+    settings = {"env": {"WRENN_DISK_MB_PER_SEC": "4"}}
 
     def test_reads_take_their_time(self):
         booted = self.sandbox(disk_mb=2048)  # no warm machine has a disk of that size
         for sandbox in (booted, self.sandbox()):
             begin = time.monotonic()
-            self.api.sh(sandbox, "echo 3 >/proc/sys/vm/drop_caches; head -c 5242880 /dev/vda >/dev/null",
+            self.api.sh(sandbox, "echo 3 >/proc/sys/vm/drop_caches; head -c 20971520 /dev/vda >/dev/null",
                         user="root", timeout_sec=120)
             self.assertGreater(time.monotonic() - begin, 2.5, self.api.get(sandbox)["origin"])
 
