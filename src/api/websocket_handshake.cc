@@ -83,7 +83,11 @@ Result<std::unique_ptr<WebSocket>> WebSocket::Connect(wire::ByteStream& stream,
   if (head.status != 101) {
     ASSIGN_OR_RETURN(const wire::BodyLength length, wire::ResponseBodyLength(head, "GET"));
     const auto body = wire::BodyReader(stream, length).ReadAll(kMaxErrorBody, deadline);
-    return Fail(ParseErrorBody(head.status, body ? *body : std::string()));
+    Error error = ParseErrorBody(head.status, body ? *body : std::string());
+    if (error.message.empty()) {
+      error.message = fmt::format("the server answered with HTTP status {}", head.status);
+    }
+    return Fail(std::move(error));
   }
   if (!head.fields.HasToken("upgrade", "websocket") ||
       !head.fields.HasToken("connection", "upgrade") ||
