@@ -64,10 +64,7 @@ class OwnFileSystem(unittest.TestCase):
             os.unlink(f"{self.mount}/filler")
 
     def wait(self, done):
-        deadline = time.monotonic() + 60
-        while not done():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
+        harness.wait_for("what the record says of it", done, 60)
 
 
 class DiskFull(OwnFileSystem):
