@@ -46,6 +46,7 @@ class ExecFormat final : public ProcessSession::Format {
   }
 
   static Status HandleInput(ProcessSession& session, JsonReader& reader) {
+    if (!reader.Has("data")) reader.SetError("data is required");  // and may be empty
     std::string data = reader.String("data");
     const std::string encoding = reader.String("encoding", "utf-8");
     RETURN_IF_ERROR(reader.FinishStrict());

@@ -36,6 +36,7 @@ class PtyFormat final : public ProcessSession::Format {
     JsonReader reader(object);
     const std::string type = reader.RequiredString("type");
     if (type == "resize") {
+      if (!reader.Has("cols") || !reader.Has("rows")) reader.SetError("cols and rows are required");
       const wire::PtySize size = ReadSize(reader);
       RETURN_IF_ERROR(reader.FinishStrict());
       return session.Resize(size);

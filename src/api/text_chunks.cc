@@ -10,8 +10,9 @@ namespace wrenn::api {
 size_t TornTail(std::string_view bytes) {
   for (size_t length = 1; length <= std::min<size_t>(3, bytes.size()); ++length) {
     const auto byte = static_cast<unsigned char>(bytes[bytes.size() - length]);
-    if ((byte & 0xC0) == 0x80) continue;  // inside a character: look for its first byte
-    const size_t whole = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    if ((byte & 0xC0) == 0x80) continue;       // inside a character: look for its first byte
+    if (byte < 0xC2 || byte > 0xF4) return 0;  // begins no character (RFC 3629, section 4)
+    const size_t whole = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
     return whole > length ? length : 0;
   }
   return 0;

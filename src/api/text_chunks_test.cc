@@ -41,6 +41,15 @@ TEST(TextChunks, OtherBytesComeWholeAndAtOnce) {
   EXPECT_EQ(piece.data, bytes);
 }
 
+TEST(TextChunks, AByteWithWhichNoCharacterBeginsIsNotHeldBack) {
+  for (const char byte : {'\xc0', '\xc1', '\xf5', '\xf8', '\xfd', '\xff'}) {
+    TextChunks chunks;
+    const auto piece = chunks.Add(std::string_view(&byte, 1));
+    EXPECT_FALSE(piece.is_text);
+    EXPECT_EQ(piece.data, std::string(1, byte));
+  }
+}
+
 TEST(TextChunks, AnEndWithinACharacterIsNoText) {
   TextChunks chunks;
   EXPECT_EQ(chunks.Add("x\xe2\x82").data, "x");

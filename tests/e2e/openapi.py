@@ -2,6 +2,7 @@
 
     check(method, path, status, content_type, body)
     check_request(method, path, content_type, body)
+    check_message(path, sender, text)
 
 raise AssertionError when the specification does not have that route, status, type or shape. So every
 end-to-end test is also a test of the specification. As a program it checks the document itself.
@@ -120,6 +121,16 @@ def check_request(method, path, content_type, body):
             f"{where}: a body was accepted where none is specified"
         return
     check_content(resolve(specified)["content"], kind, body, where)
+
+
+def check_message(path, sender, text):
+    """A text message of a WebSocket, which the "client" or the "server" sends: one of those specified."""
+    _, item = find(path)
+    specified = item["get"]["x-websocket-messages"][sender]
+    try:
+        validate({"oneOf": specified}, json.loads(text))
+    except AssertionError as error:
+        raise AssertionError(f"{path}: the {sender} sends {text[:200]!r}: {error}") from None
 
 
 def check_document():
