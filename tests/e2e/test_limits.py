@@ -1,6 +1,7 @@
 """Limits are kept by reserving before starting; a full disk is said and survived."""
 
 import concurrent.futures
+import contextlib
 import os
 import shutil
 import subprocess
@@ -57,12 +58,10 @@ class FullDisk(unittest.TestCase):
         server = self.server_on(folder)
         self.addCleanup(server.close)
         filler = f"{folder}/filler"
-        with open(filler, "wb") as file:
-            try:
-                while True:
-                    file.write(b"x" * 65536)
-            except OSError:
-                pass
+        # Unbuffered: what found no place would be written once more when it is closed.
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 65536)
         answer = server.api.call("POST", "/v1/sandboxes", {"template": "minimal"})
         self.assertGreaterEqual(answer.status, 400)
         self.assertIn("space", answer.error()["message"].lower())
