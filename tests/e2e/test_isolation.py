@@ -1,5 +1,6 @@
 """What keeps a VMM from the host and from its neighbours: jail, slot and cgroup (QEMU, as root)."""
 
+import contextlib
 import glob
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import unittest
 
 from harness import ServerTest, wait_for
@@ -185,6 +187,67 @@ class Slot(ServerTest):
             self.assertEqual(self.api.sh(sandbox, "cat /dev/shm/f")["stdout"], "kept\n")
             self.assertEqual(bool(self.server.helpers()), slots == "off")
             self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
+
+
+# Answers each connection with one line.
+ANSWERING = """
+import socketserver
+class Answer(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(b"reached\\n")
+socketserver.TCPServer(("", 8000), Answer).serve_forever()
+"""
+
+
+@contextlib.contextmanager
+def internet():
+    """A network namespace with a public address, which no other network of this machine has: the address."""
+    name, outside, inside = "wrenn-e2e", "wr-e2e", "5.5.5.1"
+    def run(command):
+        subprocess.run(command.split(), check=True)
+    with contextlib.ExitStack() as end:
+        run(f"ip netns add {name}")
+        end.callback(run, f"ip netns del {name}")
+        run(f"ip link add {outside} type veth peer name eth0 netns {name}")
+        end.callback(run, f"ip link del {outside}")
+        run(f"ip address add 5.5.5.2/30 dev {outside}")
+        run(f"ip link set {outside} up")
+        run(f"ip -n {name} address add {inside}/30 dev eth0")
+        run(f"ip -n {name} link set eth0 up")
+        server = end.enter_context(subprocess.Popen(
+            ["ip", "netns", "exec", name, sys.executable, "-c", ANSWERING]))
+        end.callback(server.kill)
+        yield inside
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class SlotPackets(ServerTest):
+    """What a guest of QEMU reaches by its slot, whatever its machine was made of."""
+
+    settings = {"env": {"WRENN_SLOTS": "on"}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.outside = cls.enterClassContext(internet())
+
+    def reaches(self, sandbox, address, port=8000):
+        return self.api.sh(sandbox, f"nc -w 20 {address} {port} </dev/null")["stdout"] == "reached\n"
+
+    def test_the_internet_and_not_the_host(self):
+        sandbox = self.sandbox(egress=True, timeout_sec=0)
+        wait_for("the internet", lambda: self.reaches(sandbox, self.outside))
+        for address in ("5.5.5.2", "169.254.0.22"):
+            self.assertFalse(self.reaches(sandbox, address, self.server.port), address)
+        family = [sandbox, self.api.call("POST", f"/v1/sandboxes/{sandbox}/fork", {},
+                                         expect=201).json()["sandboxes"][0]["id"]]
+        self.addCleanup(self._remove, family[1])
+        self.api.call("POST", f"/v1/sandboxes/{sandbox}/pause", expect=200)
+        self.api.call("POST", f"/v1/sandboxes/{sandbox}/resume", expect=200)
+        for one in family:
+            self.assertTrue(self.reaches(one, self.outside), one)
+        self.api.call("PATCH", f"/v1/sandboxes/{sandbox}/network", {"allow_internet_access": False}, expect=200)
+        self.assertEqual([self.reaches(one, self.outside) for one in family], [False, True])
 
 
 class Without(ServerTest):
