@@ -27,28 +27,32 @@ Result<Layer> BelowOf(const Qcow2Header& header) {
 
 Result<Layers> FollowTop(const std::string& directory, const Layers& layers) {
   if (layers.size() < 2) return layers;
-  ASSIGN_OR_RETURN(const Qcow2Header top, HeaderOf(directory, layers.front()));
-  if (CheckBelow(top, layers[1])) return layers;
-  ASSIGN_OR_RETURN(const Layer merged, BelowOf(top));
-  RETURN_IF_ERROR(CheckBelow(top, merged));  // its format
-  if (merged.format != Format::kQcow2) {
-    return Fail(Code::kDataLoss, "the disk's top layer lies over a layer that is not its own");
-  }
-  ASSIGN_OR_RETURN(const Qcow2Header below, HeaderOf(directory, merged));
-  Layers now{layers.front(), merged};
-  for (size_t i = 2; i < layers.size(); ++i) {
-    if (!CheckBelow(below, layers[i])) continue;
-    now.insert(now.end(), layers.begin() + static_cast<ptrdiff_t>(i), layers.end());
-    return now;
-  }
-  // Of all of them: it lies over the image then, as the lowest did.
-  if (layers.back().format == Format::kQcow2) {
-    ASSIGN_OR_RETURN(const Qcow2Header lowest, HeaderOf(directory, layers.back()));
-    if (lowest.backing == below.backing && lowest.backing_format == below.backing_format) {
+  Layers now{layers.front()};
+  // Each round but the last adds one that `layers` does not have.
+  while (now.size() < kMaxLayers) {
+    ASSIGN_OR_RETURN(const Qcow2Header header, HeaderOf(directory, now.back()));
+    const auto below = std::find_if(layers.begin() + 1, layers.end(), [&](const Layer& layer) {
+      return CheckBelow(header, layer).has_value();
+    });
+    if (below != layers.end()) {
+      now.insert(now.end(), below, layers.end());
       return now;
     }
+    if (now.size() > 1 && layers.back().format == Format::kQcow2) {
+      // Of all of them: it lies over the image then, as the lowest did.
+      ASSIGN_OR_RETURN(const Qcow2Header lowest, HeaderOf(directory, layers.back()));
+      if (lowest.backing == header.backing && lowest.backing_format == header.backing_format) {
+        return now;
+      }
+    }
+    ASSIGN_OR_RETURN(Layer other, BelowOf(header));
+    RETURN_IF_ERROR(CheckBelow(header, other));  // its format
+    if (other.format != Format::kQcow2) {
+      return Fail(Code::kDataLoss, "the disk's top layer lies over a layer that is not its own");
+    }
+    now.push_back(std::move(other));
   }
-  return Fail(Code::kDataLoss, "the disk's top layer lies over a layer that is not its own");
+  return Fail(Code::kDataLoss, "the disk's top layer lies over more than {} layers", kMaxLayers);
 }
 
 }  // namespace wrenn::disk

@@ -8,10 +8,9 @@
 
 namespace wrenn::disk {
 
-// Of a disk whose layers below the top one may have been replaced by one that MergeLayers() made of
-// some of them: its layers as they are now, by the headers. `layers` as they were, or as they are.
-// kDataLoss when the top layer lies over neither; what MergeLayers() fails with when a header
-// cannot be read.
+// The layers of a disk as they are now, by the headers: `layers`, apart from the top one, may be
+// without some that were added, or may have some that MergeLayers() has made one of. kDataLoss when
+// the top layer does not lead to them; what MergeLayers() fails with when a header cannot be read.
 Result<Layers> FollowTop(const std::string& directory, const Layers& layers);
 
 }  // namespace wrenn::disk

@@ -86,6 +86,22 @@ TEST_F(FollowTopTest, AllBelowTheTopCanBeMerged) {
   EXPECT_TRUE(CheckLayers(folder_->path(), wanted, Path("image")));
 }
 
+TEST_F(FollowTopTest, LayersThatNobodyNotedAreFound) {
+  const Layers all = layers_;
+  for (const size_t count : {1, 2, 3}) {
+    layers_ = all;
+    layers_.erase(layers_.begin() + 1, layers_.begin() + 1 + static_cast<ptrdiff_t>(count));
+    const auto found = Follow();
+    ASSERT_TRUE(found) << found.error().ToString();
+    EXPECT_EQ(*found, all);
+  }
+}
+
+TEST_F(FollowTopTest, ACircleIsRefused) {
+  NameBelow(layers_[1].name, layers_[0].name);
+  EXPECT_EQ(Follow().error().code, Code::kDataLoss);
+}
+
 TEST_F(FollowTopTest, AnythingElseIsRefused) {
   // A layer of another disk, one that is not there, and what is no layer's name.
   auto backend = MakeBackend("qcow2");

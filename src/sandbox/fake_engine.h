@@ -38,6 +38,8 @@ struct FakeBehaviour {
   bool unkillable = false;          // Kill() and Reap() run into their deadline
   bool state_fails = false;         // SaveState() fails, and nothing is left of it
   bool switch_fails = false;        // SwitchDisk() fails
+  bool switch_half_fails = false;   // ... after it has switched
+  bool disk_is_secret = false;      // Disk() fails
   bool restore_fails = false;       // Restore() fails
   bool replace_fails = false;       // ReplaceBelow() fails at its beginning
   bool replace_half_fails = false;  // ... after it has written the header
@@ -71,7 +73,7 @@ class FakeVm {
     std::lock_guard lock(mutex_);
     if (behaviour_.switch_fails) return Fail(Code::kInternal, "the disk cannot be switched");
     disk_ = path;
-    return {};
+    return behaviour_.switch_half_fails ? Fail(Code::kInternal, "who knows what it did") : Status();
   }
   // As QEMU: the header of the layer that is written to names another below.
   Status ReplaceBelow(const std::string& merged) {
@@ -299,7 +301,10 @@ class FakeMachine final : public vmm::Machine {
                       Deadline) override {
     return vm_->ReplaceBelow(merged);
   }
-  Result<std::string> Disk(Deadline) override { return vm_->disk(); }
+  Result<std::string> Disk(Deadline) override {
+    if (vm_->behaviour().disk_is_secret) return Fail(Code::kDeadlineExceeded, "timed out");
+    return vm_->disk();
+  }
 
  private:
   Status SetFrozen(bool frozen) {

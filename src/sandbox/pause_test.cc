@@ -351,7 +351,7 @@ TEST_F(PauseTest, APausedOneSurvivesTheServersEnd) {
   Pause(id);
   ASSERT_TRUE(os::RemoveTree(SnapshotFolder(id)));
   StartManager();
-  EXPECT_EQ(Stored(id).state, SandboxState::kError);
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
   EXPECT_THAT(Stored(id).reason, HasSubstr("cannot be resumed"));
 }
 

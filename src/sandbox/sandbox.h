@@ -160,7 +160,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_freeze.cc
   struct Subject;
   snapshot::Manifest Describe(const std::string& snapshot_id) const;
-  Result<Subject> BeginFreeze(snapshot::Manifest& manifest) const;
+  Result<Subject> BeginFreeze(snapshot::Manifest& manifest);
+  Status LinkDisk(const Subject& subject, const snapshot::Draft& draft) const;
   Status Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifest, bool& standby,
                 Phases& phases);
   Status FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& manifest, Phases& phases);
@@ -169,7 +170,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Status CopyDisk(const Subject& subject, const snapshot::Draft& draft,
                   snapshot::Manifest& manifest);
   Result<disk::Layer> PrepareLayer(const Subject& subject, Revert& undo) const;
-  Status SwitchTo(const Subject& subject, const disk::Layer& layer);
+  Status SwitchTo(const Subject& subject, const disk::Layer& layer, Revert& undo);
   Status MakeReadyToStandBy(const Subject& subject, const memory::Image& image,
                             const snapshot::Draft& draft, snapshot::Manifest& manifest);
   Result<memory::Image> WriteMemory(const memory::Ranges& ranges, const memory::PageReader& read,
@@ -190,6 +191,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_standby.cc
   bool MayStandBy() const;
   bool StandBy();
+  void EndStandbyLater();
   Status TakeBack();
   void LeaveBe();
   Status GoOnFromStandby(const Source& source, Phases& phases);
@@ -262,6 +264,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Reservation reservation_;        // used on the executor alone
   HostShare share_;                // the same
   bool has_other_layers_ = false;  // the same: merged ones that are to be removed
+  bool is_disk_unsure_ = false;    // the same: whether its machine has the layer that it was given
 
   std::atomic<bool> hold_failed_ = false;  // the last HoldDisk()
 

@@ -166,8 +166,8 @@ Status Sandbox::EndMachine(Phases* phases) {
     orphan = orphan_;
   }
   json::object known = record().machine;
-  // Given back when it has ended.
-  const std::optional<Reservation> spare = services_.standbys.Take(id_);
+  // Its caller gives that back when it has ended.
+  if (auto spare = services_.standbys.Take(id_)) reservation_ = std::move(*spare);
   share_.BeginEnd();
   if (client) client->channel().Close();
   if (machine) {
@@ -216,12 +216,14 @@ Status Sandbox::RecordEnd(Change change, const Status& torn) {
     const std::string error = CleanTail(torn.error().ToString());
     change.details["release_error"] = error;
     services_.Tell(Severity::kError, id_, "could not be released", {{"error", error}});
-    if (HoldsMachine()) {
+    // A paused one is what its snapshot says.
+    if (HoldsMachine() && change.state != SandboxState::kPaused) {
       change.state = SandboxState::kError;
       change.reason = CleanTail(torn.error().message);
     }
   }
   const Status stored = RecordFact(change);
+  EndStandbyLater();
   const bool error = change.state == SandboxState::kError;
   services_.Tell(error ? Severity::kWarning : Severity::kInfo, id_,
                  fmt::format("{}: {}", store::StateName(change.state), change.reason),

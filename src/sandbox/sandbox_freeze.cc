@@ -58,7 +58,8 @@ snapshot::Manifest Sandbox::Describe(const std::string& snapshot_id) const {
   return manifest;
 }
 
-Result<Sandbox::Subject> Sandbox::BeginFreeze(snapshot::Manifest& manifest) const {
+Result<Sandbox::Subject> Sandbox::BeginFreeze(snapshot::Manifest& manifest) {
+  if (is_disk_unsure_) RETURN_IF_ERROR(CorrectDisk());
   ASSIGN_OR_RETURN(const vmm::MachineConfig config, Configuration());
   ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
   manifest.fingerprint = services_.engine.Fingerprint(config);
@@ -94,8 +95,13 @@ Status Sandbox::Freeze(const snapshot::Draft& draft, snapshot::Manifest& manifes
     phases.Mark("switch");
   }
   if (standby && IsCopied(subject.layers)) return {};
-  return share_.WithDiskAtRest(
-      [&] { return disk::LinkLayers(subject.layers, files_.folder(), draft.path()); });
+  return share_.WithDiskAtRest([&] { return LinkDisk(subject, draft); });
+}
+
+// A snapshot of layers that do not belong together would be worth nothing.
+Status Sandbox::LinkDisk(const Subject& subject, const snapshot::Draft& draft) const {
+  RETURN_IF_ERROR(disk::LinkLayers(subject.layers, files_.folder(), draft.path()));
+  return disk::CheckLayers(draft.path(), subject.layers, BaseImage());
 }
 
 Result<memory::Image> Sandbox::WriteMemory(const memory::Ranges& ranges,
@@ -117,9 +123,7 @@ Status Sandbox::FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& 
                               Phases& phases) {
   ASSIGN_OR_RETURN(const Subject subject, BeginFreeze(manifest));
   ASSIGN_OR_RETURN(const memory::Copy copy, SwitchOver(subject, draft, manifest, phases));
-  if (!IsCopied(subject.layers)) {
-    RETURN_IF_ERROR(disk::LinkLayers(subject.layers, files_.folder(), draft.path()));
-  }
+  if (!IsCopied(subject.layers)) RETURN_IF_ERROR(LinkDisk(subject, draft));
   const auto read = [&](uint64_t offset, std::span<char> out) { return copy.Read(offset, out); };
   ASSIGN_OR_RETURN(const memory::Image image,
                    WriteMemory(copy.ranges(), read, draft.path(), phases));
@@ -136,12 +140,22 @@ Result<disk::Layer> Sandbox::PrepareLayer(const Subject& subject, Revert& undo) 
   return next;
 }
 
-Status Sandbox::SwitchTo(const Subject& subject, const disk::Layer& layer) {
-  RETURN_IF_ERROR(subject.machine->SwitchDisk(files_.folder() + "/" + layer.name, VmmDeadline()));
+// `undo` is disarmed where the machine has the layer, or may have it.
+Status Sandbox::SwitchTo(const Subject& subject, const disk::Layer& layer, Revert& undo) {
+  const std::string path = files_.folder() + "/" + layer.name;
+  const Status switched = subject.machine->SwitchDisk(path, VmmDeadline());
+  if (!switched) {
+    // It may have come about all the same.
+    const auto in_use = subject.machine->Disk(VmmDeadline());
+    is_disk_unsure_ = !in_use;
+    if (in_use && *in_use != path) return switched;
+  }
+  undo.Disarm();
+  if (is_disk_unsure_) return switched;
   disk::Layers now = subject.layers;
   now.insert(now.begin(), layer);
   NoteDisk(now);
-  return {};
+  return switched;
 }
 
 // What its disk is at this moment, as the snapshot's: for one that has no layer to switch to. The
@@ -166,9 +180,7 @@ Status Sandbox::MakeReadyToStandBy(const Subject& subject, const memory::Image& 
   if (IsCopied(subject.layers)) return CopyDisk(subject, draft, manifest);
   Revert undo;
   ASSIGN_OR_RETURN(const disk::Layer next, PrepareLayer(subject, undo));
-  RETURN_IF_ERROR(SwitchTo(subject, next));
-  undo.Disarm();
-  return {};
+  return SwitchTo(subject, next, undo);
 }
 
 // Takes state and memory, and has the machine write to a new layer of its disk from that instant
@@ -196,8 +208,7 @@ Result<memory::Copy> Sandbox::SwitchOver(const Subject& subject, const snapshot:
   ASSIGN_OR_RETURN(memory::Copy copy,
                    memory::Copy::Take(subject.memory, std::move(ranges), std::move(room)));
   phases.Mark("copy");
-  RETURN_IF_ERROR(next ? SwitchTo(subject, *next) : CopyDisk(subject, draft, manifest));
-  revert.Disarm();
+  RETURN_IF_ERROR(next ? SwitchTo(subject, *next, revert) : CopyDisk(subject, draft, manifest));
   thaw.Disarm();
   RETURN_IF_ERROR(GoOn());
   phases.Mark("switch");

@@ -63,14 +63,13 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   if (standby) {
     phases.Mark("standby");
   } else {
-    if (Status ended = EndMachine(&phases); !ended) {
-      services_.Tell(Severity::kError, id_, "its machine could not be ended after the pause",
-                     {{"error", CleanTail(ended.error().ToString())}});
-      return Fail(std::move(ended.error()));
-    }
-    if (Status released = ReleasePaused(); !released) {
-      services_.Tell(Severity::kError, id_, "what it needed to run could not be removed",
-                     {{"error", CleanTail(released.error().ToString())}});
+    Status gone = EndMachine(&phases);
+    if (gone) gone = ReleasePaused();
+    if (!gone) {
+      const std::string error = CleanTail(gone.error().ToString());
+      phases.Note("release_error", json::value(error));
+      services_.Tell(Severity::kError, id_, "what it needed to run could not be released",
+                     {{"error", error}});
     }
     phases.Mark("release");
   }
@@ -78,7 +77,11 @@ Result<store::SandboxRecord> Sandbox::PauseNow(const std::string& reason) {
   (void)RecordFact({SandboxState::kPaused, reason, "pause", "done", times});
   SetClosing(false);
   services_.Tell(Severity::kInfo, id_, "paused", times);
-  if (standby) services_.wake_reaper();
+  if (standby) {
+    services_.wake_reaper();
+  } else {
+    EndStandbyLater();
+  }
   TidyLater();
   return record();
 }
@@ -201,19 +204,25 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
   }
   ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
   snapshot::Manifest manifest = Describe(id);
-  RETURN_IF_ERROR(FreezeAndGoOn(draft, manifest, phases));
-  if (durability == snapshot::Durability::kDurable) {
-    RETURN_IF_ERROR(AddDigests(draft, manifest));
-    phases.Mark("digests");
-  }
-  RETURN_IF_ERROR(draft.Commit(manifest, durability));
+  const auto take = [&]() -> Status {
+    RETURN_IF_ERROR(FreezeAndGoOn(draft, manifest, phases));
+    if (durability == snapshot::Durability::kDurable) {
+      RETURN_IF_ERROR(AddDigests(draft, manifest));
+      phases.Mark("digests");
+    }
+    return draft.Commit(manifest, durability);
+  };
+  const Status taken = take();
   phases.Mark("commit");
-  // Its disk has a layer more now.
+  if (!taken) phases.Note("error", json::value(CleanTail(taken.error().ToString())));
+  // Its disk has a layer more now, also when what came behind that failed.
   const json::object times = phases.Finish();
   const std::string reason = record().reason;
-  (void)RecordFact({SandboxState::kRunning, reason, "snapshot", "done", times});
-  services_.Tell(Severity::kInfo, id_, "snapshot taken", times);
+  (void)RecordFact({SandboxState::kRunning, reason, "snapshot", taken ? "done" : "failed", times});
+  services_.Tell(taken ? Severity::kInfo : Severity::kWarning, id_,
+                 taken ? "snapshot taken" : "no snapshot could be taken", times);
   TidyLater();
+  if (!taken) return Fail(taken.error());
   return manifest;
 }
 

@@ -99,8 +99,9 @@ Status Sandbox::Adopt() {
   return Fail(health.error().WithContext("the guest did not answer after the server's restart"));
 }
 
-// A server that was killed between giving the machine another disk layer, on top or below, and
-// recording that left a record without it; and files that are no part of the disk.
+// A server that was killed between giving the machine other disk layers, on top or below, and
+// recording that left a record without them; and files that are no part of the disk. A VMM may also
+// have failed to say whether it took a layer.
 Status Sandbox::CorrectDisk() {
   if (!services_.engine.info().snapshots) return {};  // it never gets another layer
   ASSIGN_OR_RETURN(disk::Layers layers, ParseDisk(record().disk));
@@ -114,6 +115,7 @@ Status Sandbox::CorrectDisk() {
   // What cannot be read now is told when the disk is opened again; it runs all the same.
   if (const auto now = disk::FollowTop(files_.folder(), layers)) layers = *now;
   NoteDisk(layers);
+  is_disk_unsure_ = false;
   if (Status removed = RemoveOtherLayers(); !removed) {
     services_.Tell(Severity::kWarning, id_, "its disk is not what its record says",
                    {{"error", CleanTail(removed.error().ToString())}});
@@ -133,8 +135,9 @@ void Sandbox::RecoverPause() {
   RecordRecovered(torn, SandboxState::kPaused, found.reason, "pause");
 }
 
-// A machine of it that is left stood by for the server that has ended. Its snapshot is what counts,
-// and what does not come back must not be promised.
+// A machine of it that is left stood by for the server that has ended: its snapshot is what counts.
+// One that cannot be read now, perhaps by another version or when its disk is back, is kept, and
+// the record says what is wrong with it.
 void Sandbox::RecoverPaused() {
   const store::SandboxRecord found = record();
   if (!found.machine.empty()) {
@@ -150,7 +153,7 @@ void Sandbox::RecoverPaused() {
   const std::string place = services_.config.paths.Snapshot(record().snapshot);
   const auto manifest = snapshot::Open(place);
   if (!manifest) {
-    return RecordRecovered({}, SandboxState::kError,
+    return RecordRecovered({}, SandboxState::kPaused,
                            manifest.error().WithContext("it cannot be resumed").message, "adopt");
   }
   // It may have been made just before the server ended.

@@ -31,6 +31,7 @@ uint64_t TotalBytes(const std::string& folder, std::span<const disk::Layer> laye
 // top layer then says what is below it: until the record says the same, both are there, and
 // CorrectDisk() believes the header.
 Status Sandbox::ShortenDisk() {
+  if (is_disk_unsure_) RETURN_IF_ERROR(CorrectDisk());
   if (has_other_layers_ && !IsUnsaved()) RETURN_IF_ERROR(RemoveOtherLayers());
   ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
   const disk::Layers below(layers.begin() + 1, layers.end());

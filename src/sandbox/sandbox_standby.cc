@@ -12,6 +12,8 @@ using store::SandboxState;
 // For one that stood by to answer. It has answered before and takes milliseconds; if it does not,
 // there is the snapshot.
 constexpr std::chrono::seconds kAnswerLimit{20};
+// Between two tries to end a machine.
+constexpr std::chrono::seconds kTryAgain{10};
 
 }  // namespace
 
@@ -59,8 +61,18 @@ void Sandbox::LeaveBe() {
 
 Deadline Sandbox::StandbyDeadline() const {
   std::lock_guard lock(mutex_);
-  if (record_.state != SandboxState::kPaused || !machine_) return Deadline::Never();
+  if (record_.state != SandboxState::kPaused || (!machine_ && !orphan_)) return Deadline::Never();
   return standby_until_;
+}
+
+// A paused one's machine that could not be ended: it is tried again.
+void Sandbox::EndStandbyLater() {
+  {
+    std::lock_guard lock(mutex_);
+    if (record_.state != SandboxState::kPaused || (!machine_ && !orphan_)) return;
+    standby_until_ = Deadline::After(kTryAgain);
+  }
+  services_.wake_reaper();
 }
 
 void Sandbox::EndStandby(const std::string& why) {
@@ -78,6 +90,7 @@ void Sandbox::EndStandby(const std::string& why) {
   services_.Tell(gone ? Severity::kInfo : Severity::kError, id_,
                  gone ? "stands by no longer" : "its machine that stood by could not be ended",
                  times);
+  EndStandbyLater();
   TidyLater();
 }
 

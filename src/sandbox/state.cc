@@ -13,7 +13,7 @@ struct Transition {
   store::SandboxState to;
 };
 
-constexpr std::array<Transition, 20> kTransitions = {{
+constexpr std::array<Transition, 18> kTransitions = {{
     {kStarting, kRunning},   // the agent has answered
     {kStarting, kStopping},  // removed while it could not be undone
     {kStarting, kError},     // the server ended in the middle, or the undoing failed
@@ -25,13 +25,13 @@ constexpr std::array<Transition, 20> kTransitions = {{
     {kPausing, kRunning},    // it failed, and the machine goes on
     {kPausing, kStopped},    // the guest shut down meanwhile
     {kPausing, kError},      // the machine ended meanwhile
-    {kPaused, kResuming},   {kPaused, kStopping},  // asked to
-    {kPaused, kError},                             // its snapshot is lost
-    {kResuming, kRunning},                         // the agent has answered
-    {kResuming, kPaused},                          // it failed: as it was
-    {kResuming, kError},                           // and its machine could not be ended
-    {kStopping, kStopped},  {kStopping, kError},   // the machine could not be ended
-    {kError, kStopping},                           // a second try to end what could not be ended
+    {kPaused, kResuming},
+    {kPaused, kStopping},   // asked to
+    {kResuming, kRunning},  // the agent has answered
+    {kResuming, kPaused},   // it failed: as it was
+    {kStopping, kStopped},
+    {kStopping, kError},  // the machine could not be ended
+    {kError, kStopping},  // a second try to end what could not be ended
 }};
 
 }  // namespace
