@@ -26,6 +26,14 @@ class FirecrackerFaults(FirecrackerTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.points = 0
+        # Two lives without faults tell the steps.
+        api = cls.server.api
+        stopped, removed = (api.create(timeout_sec=0)["id"] for _ in range(2))
+        api.call("POST", f"/v1/sandboxes/{stopped}/stop", expect=200)
+        api.delete(stopped)
+        api.delete(removed)
+        metrics = api.raw("GET", "/v1/metrics").body.decode()
+        cls.steps = {transition: cls.steps_in(metrics, transition) for transition in ("create", "stop", "remove")}
 
     @classmethod
     def tearDownClass(cls):
@@ -36,20 +44,13 @@ class FirecrackerFaults(FirecrackerTest):
         self.restart()
         self.before = self.settled()
 
-    def steps(self, transition):
+    @staticmethod
+    def steps_in(metrics, transition):
         """The names of a transition's steps, as the server has timed them."""
-        text = self.api.raw("GET", "/v1/metrics").body.decode()
         prefix = f'wrenn_phase_seconds_count{{transition="{transition}",phase="'
-        names = [line[len(prefix):].split('"')[0] for line in text.splitlines() if line.startswith(prefix)]
-        self.assertTrue(names, text)
+        names = [line[len(prefix):].split('"')[0] for line in metrics.splitlines() if line.startswith(prefix)]
+        assert names, metrics
         return [f"{transition}.{name}" for name in names if name not in ("total", "undo")]
-
-    def all_steps(self):
-        """Those of create, stop and remove, from a life without faults."""
-        self.api.call("POST", f"/v1/sandboxes/{self.made()}/stop", expect=200)
-        self.remove_all()
-        self.api.delete(self.made())
-        return {transition: self.steps(transition) for transition in ("create", "stop", "remove")}
 
     def made(self):
         try:
@@ -94,8 +95,6 @@ class FirecrackerFaults(FirecrackerTest):
         self.restart()
 
     def test_create(self):
-        steps = self.all_steps()["create"]
-
         def server(step):
             self.attempt("POST", "/v1/sandboxes", {"template": "minimal", "timeout_sec": 0})
             self.died()
@@ -115,7 +114,7 @@ class FirecrackerFaults(FirecrackerTest):
                 self.assertIn("signal 9", answer.error()["message"])
                 self.assertEqual(self.api.list(), [])
 
-        self.each_fault("server", steps + TAKE, server)
+        self.each_fault("server", self.steps["create"] + TAKE, server)
         self.each_fault("machine", ["create.vmm", "create.agent", "create.init"], vmm)
 
     def test_server_is_killed_as_soon_as_a_vmm_runs(self):
@@ -151,8 +150,6 @@ class FirecrackerFaults(FirecrackerTest):
         self.each_fault("server", [*GIVE_BACK, "exit.release"], server)
 
     def test_stop(self):
-        steps = self.all_steps()["stop"]
-
         def server(step):
             sandbox = self.made()
             self.attempt("POST", f"/v1/sandboxes/{sandbox}/stop")
@@ -167,12 +164,10 @@ class FirecrackerFaults(FirecrackerTest):
             self.assertEqual(stopped["status"], "stopped")
             self.is_what_its_record_says(stopped)
 
-        self.each_fault("server", steps + GIVE_BACK, server)
+        self.each_fault("server", self.steps["stop"] + GIVE_BACK, server)
         self.each_fault("machine", ["stop.record"], vmm)
 
     def test_remove(self):
-        steps = self.all_steps()["remove"]
-
         def server(step):
             sandbox = self.made()
             self.attempt("DELETE", f"/v1/sandboxes/{sandbox}")
@@ -183,5 +178,5 @@ class FirecrackerFaults(FirecrackerTest):
             self.api.delete(self.made())
             self.assertEqual(self.api.list(), [])
 
-        self.each_fault("server", steps + GIVE_BACK, server)
+        self.each_fault("server", self.steps["remove"] + GIVE_BACK, server)
         self.each_fault("machine", ["remove.record"], vmm)

@@ -9,7 +9,7 @@ from firecracker_host import FirecrackerTest
 from harness import WRENN, wait_for
 
 FLOOD = os.path.join(os.path.dirname(WRENN), "flood")
-LOOKS = 8
+LOOKS = 5
 
 
 class Hostile(FirecrackerTest):
@@ -74,7 +74,7 @@ class Hostile(FirecrackerTest):
 
     def test_fills_its_disk(self):
         sandbox = self.beside("disk", lambda name: self.start(name, "cat /dev/zero >/root/x; sync; touch /tmp/full"))
-        wait_for("its disk to be full", lambda: self.api.sh(sandbox, "test -e /tmp/full")["exit_code"] == 0, 120)
+        wait_for("its disk to be full", lambda: self.api.sh(sandbox, "test -e /tmp/full")["exit_code"] == 0, 300)
         record = self.api.get(sandbox)
         self.assertEqual(record["status"], "running")
         self.assertNotIn("reason", record)

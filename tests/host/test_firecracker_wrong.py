@@ -69,50 +69,45 @@ class FirecrackerWrong(FirecrackerTest):
             self.assertIn(word, by_cli.stderr)
         self.assertEqual([one["id"] for one in self.api.list() if one["status"] != "running"], [])
 
-    def beside_a_neighbour(self, spoil, mend, *words):
-        """A create is refused while something is spoilt; one that runs goes on, and later ones come up."""
+    def refused_while_spoilt(self, path, *spoilings):
+        """For each (content, words): creates are refused while that, or nothing, is in the place of a file of
+        the server's root. One that runs goes on, and later ones come up."""
         neighbour = self.sandbox(timeout_sec=0)
-        spoil()
-        try:
-            self.refused(*words)
-            self.assertEqual(self.api.sh(neighbour, "echo here")["stdout"], "here\n")
-        finally:
-            mend()
+        kept = f"{path}.kept"
+        for content, words in spoilings:
+            os.rename(path, kept)
+            try:
+                if content is not None:
+                    with open(path, "wb") as file:
+                        file.write(content)
+                    os.chmod(path, os.stat(kept).st_mode)
+                self.refused(*words)
+                self.assertEqual(self.api.sh(neighbour, "echo here")["stdout"], "here\n")
+            finally:
+                os.rename(kept, path)
         self.assertEqual(self.api.sh(self.sandbox(timeout_sec=0), "echo here")["stdout"], "here\n")
         self.remove_all()
         self.assert_as_before(self.before)
-
-    def spoil_file(self, path, content, *words):
-        """Puts something else, or nothing, in the place of a file of the server's root."""
-        kept = f"{path}.kept"
-
-        def spoil():
-            os.rename(path, kept)
-            if content is not None:
-                with open(path, "wb") as file:
-                    file.write(content)
-                os.chmod(path, os.stat(kept).st_mode)
-        self.beside_a_neighbour(spoil, lambda: os.rename(kept, path), *words)
 
     def test_program_that_vanishes_under_the_server(self):
         own = f"{self.server.directory}/firecracker"
         shutil.copy(shutil.which("firecracker"), own)
         self.restart(WRENN_FIRECRACKER=own)
         try:
-            self.spoil_file(own, None, "vanished", "--firecracker")
-            self.spoil_file(own, b"#!/bin/sh\necho I am another program\nexit 1\n",
-                            "what --firecracker names does not start")
+            self.refused_while_spoilt(
+                own, (None, ["vanished", "--firecracker"]),
+                (b"#!/bin/sh\necho I am another program\nexit 1\n", ["what --firecracker names does not start"]))
         finally:
             self.restart()
 
     def test_kernel_that_is_no_elf(self):
         (kernel,) = glob.glob(f"{self.server.root}/kernels/*/vmlinux")
-        self.spoil_file(kernel, b"no kernel\n" * 1000, "kernel", "wrenn template build")
-        self.spoil_file(kernel, None, "vanished", "wrenn template build")
+        self.refused_while_spoilt(kernel, (b"no kernel\n" * 1000, ["kernel", "wrenn template build"]),
+                                  (None, ["vanished", "wrenn template build"]))
 
     def test_base_image_that_vanished(self):
         (image,) = glob.glob(f"{self.server.root}/images/*/rootfs")
-        self.spoil_file(image, None, "vanished", "wrenn template build")
+        self.refused_while_spoilt(image, (None, ["vanished", "wrenn template build"]))
 
     def test_base_image_that_vanished_below_one_that_runs(self):
         """It runs on, also beyond a restart of the server, or says why not."""

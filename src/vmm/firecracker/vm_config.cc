@@ -1,5 +1,7 @@
 #include "vmm/firecracker/vm_config.h"
 
+#include "vmm/emulated_kernel.h"
+
 namespace wrenn::vmm {
 namespace {
 
@@ -55,8 +57,7 @@ std::string KernelArguments(const VmConfig& config) {
 std::string KernelArguments(const VmConfig& config, const KernelAdditions& additions) {
   std::string line = KernelArguments(config);
   if (additions.emulated_tsc_khz != 0) {
-    line +=
-        fmt::format(" tsc_early_khz={} no_timer_check tsc=reliable", additions.emulated_tsc_khz);
+    line += " " + EmulatedKernelArguments(additions.emulated_tsc_khz);
   }
   if (!additions.dns.empty()) line += " wrenn.dns=" + additions.dns;
   if (!additions.ip6.empty()) line += " wrenn.ip6=" + additions.ip6;

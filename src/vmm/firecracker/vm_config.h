@@ -47,9 +47,8 @@ std::string KernelArguments(const VmConfig& config);
 
 // What Debian's kernels and this host need besides.
 struct KernelAdditions {
-  // The rate of the host's time stamp counter where KVM itself is emulated, 0 elsewhere: there the
-  // guest's timer calibration fails at random on a busy host, and its clock watchdog later throws
-  // the TSC out; so the rate is given and both checks are off.
+  // The rate of the host's time stamp counter where KVM itself is emulated, 0 elsewhere: there
+  // EmulatedKernelArguments() are added.
   uint32_t emulated_tsc_khz = 0;
   // For wrenn-init; empty: none.
   std::string dns = {};  // the guest's resolver

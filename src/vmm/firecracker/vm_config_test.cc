@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "vmm/emulated_kernel.h"
 #include "vmm/firecracker/test_vm_config.h"
 
 namespace wrenn::vmm {
@@ -87,12 +88,11 @@ TEST(VmConfigTest, AdditionsComeBehindIt) {
   const std::string line = KernelArguments(config);
   EXPECT_EQ(KernelArguments(config, {}), line);
   EXPECT_EQ(KernelArguments(config, {.emulated_tsc_khz = 2596096}),
-            line + " tsc_early_khz=2596096 no_timer_check tsc=reliable");
-  EXPECT_EQ(KernelArguments(config,
-                            {.emulated_tsc_khz = 1, .dns = "169.254.0.22", .ip6 = "f::2/126,f::1"}),
-            line +
-                " tsc_early_khz=1 no_timer_check tsc=reliable wrenn.dns=169.254.0.22 "
-                "wrenn.ip6=f::2/126,f::1");
+            line + " " + EmulatedKernelArguments(2596096));
+  EXPECT_EQ(
+      KernelArguments(config,
+                      {.emulated_tsc_khz = 1, .dns = "169.254.0.22", .ip6 = "f::2/126,f::1"}),
+      line + " " + EmulatedKernelArguments(1) + " wrenn.dns=169.254.0.22 wrenn.ip6=f::2/126,f::1");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "net/slot_plan.h"
 #include "vmm/block_device.h"
+#include "vmm/emulated_kernel.h"
 
 namespace wrenn::vmm {
 namespace {
@@ -102,15 +103,7 @@ std::string KernelCommandLine(const MachineConfig& config, const HostFacts& fact
   // reboot=t: a triple fault ends the machine whatever its devices are.
   std::string line = "console=ttyS0 panic=-1 reboot=t";
   line += facts.kernel_log ? " loglevel=7" : " quiet";
-  if (!facts.kvm) {
-    // Under emulation the guest's timer calibration fails at random on a busy host, and its clock
-    // watchdog later throws the TSC out: so the rate is given and both checks are off.
-    line += fmt::format(" tsc_early_khz={} no_timer_check tsc=reliable", facts.tsc_khz);
-    // Every kernel function that runs is translated first, in each restored machine anew: so what
-    // guards against speculation, accounts for stalls, audits and asks security modules is left
-    // out.
-    line += " mitigations=off psi=0 audit=0 lsm=capability";
-  }
+  if (!facts.kvm) line += " " + EmulatedKernelArguments(facts.tsc_khz);
   if (!config.disk.empty()) line += " root=/dev/vda rw";
   // Not the id: a snapshot of this machine may become many sandboxes. The agent sets their names.
   line += " wrenn.hostname=sandbox";
