@@ -231,6 +231,9 @@ class Server:
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def machines(self):
         """The VMM processes that belong to this server: command line by pid."""
         found = {}
@@ -284,6 +287,12 @@ class Server:
             if os.path.isdir(f"{self.root}/tmp") else [],
             "snapshots": self.unnamed_snapshots(),
         }
+
+    def snapshot_folder(self, sandbox):
+        """Where a paused one's snapshot is, until it is tidied up."""
+        with contextlib.closing(sqlite3.connect(f"{self.root}/wrenn.db")) as store:
+            (name,) = store.execute("SELECT snapshot FROM sandboxes WHERE id = ?", (sandbox,)).fetchone()
+        return f"{self.root}/snapshots/{name}"
 
     def unnamed_snapshots(self):
         """Folders of snapshots that no sandbox and no template has."""

@@ -1,14 +1,16 @@
 """Guests that keep memory and a file changing and know what they must be (tests/tools/ramcheck.c)."""
 
 import os
+import struct
 import subprocess
+import tempfile
 import zlib
 
 from harness import WRENN
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools")
 PROGRAM = os.path.join(os.path.dirname(WRENN), "ramcheck")
-PAGES = 1024
+PAGE, PAGES = 4096, 1024
 FOLDER = "/var/ramcheck"
 
 
@@ -36,32 +38,48 @@ def check(api, sandbox):
     return int(last.split()[1])
 
 
+def check_cold(api, sandbox):
+    """The same when the guest must read all it needs from its disk."""
+    run(api, sandbox, "sync && echo 3 > /proc/sys/vm/drop_caches")
+    check(api, sandbox)
+
+
 def hold(api, sandbox):
-    """Has it stand still; answers the seeds of its pages that are not zeros, by index."""
-    lines = [line.split() for line in run(api, sandbox, f"ramcheck hold {FOLDER}").splitlines()]
-    assert lines[-1][0] == "ok", lines[-1]
-    return {int(line[1]): int(line[2]) for line in lines if line[0] == "page"}
+    """Has it stand still; answers its pages in memory: (index, seed, frame of RAM) of each."""
+    *pages, last = [line.split() for line in run(api, sandbox, f"ramcheck hold {FOLDER}").splitlines()]
+    assert last[0] == "ok", last
+    assert len(pages) == PAGES, len(pages)
+    return [tuple(map(int, words[1:])) for words in pages]
 
 
 def release(api, sandbox):
     run(api, sandbox, f"ramcheck release {FOLDER}")
 
 
-def find_pages(ram):
-    """The seeds of the whole pages of ramcheck's in a file of RAM, by index: each a set, since RAM
-    keeps what was freed."""
-    found = {}
-    with open(ram, "rb") as file:
-        while page := file.read(4096):
-            if not page.startswith(b"RAMCHECK"):
-                continue
-            index, seed = (int.from_bytes(page[at:at + 8], "little") for at in (8, 16))
-            if zlib.crc32(page[32:]) == int.from_bytes(page[24:28], "little"):
-                found.setdefault(index, set()).add(seed)
-    return found
+def check_snapshot(server, sandbox, pages):
+    """Has the independent reader check a paused one's snapshot and write its RAM, in which each page
+    must be what hold() said, at its place."""
+    with tempfile.TemporaryDirectory(dir=server.directory) as directory:
+        ram = f"{directory}/ram"
+        while not _write_ram(server, sandbox, ram):
+            pass
+        with open(ram, "rb") as file:
+            bad = [index for index, seed, frame in pages
+                   if not _is_page(os.pread(file.fileno(), PAGE, frame * PAGE), index, seed)]
+    assert bad == [], bad
 
 
-def read_snapshot(folder, ram):
-    """Has the independent reader check a snapshot and write its RAM."""
-    subprocess.run(["/usr/bin/python3", f"{TOOLS}/read_snapshot.py", folder, "-o", ram], check=True,
-                   stdout=subprocess.DEVNULL)
+def _write_ram(server, sandbox, ram):
+    """False when the snapshot was tidied up meanwhile, so that its files have gone."""
+    folder = server.snapshot_folder(sandbox)
+    result = subprocess.run(["/usr/bin/python3", f"{TOOLS}/read_snapshot.py", folder, "-o", ram],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 0 or server.snapshot_folder(sandbox) != folder, result.stderr
+    return result.returncode == 0
+
+
+def _is_page(data, index, seed):
+    if seed == 0:
+        return data == bytes(PAGE)
+    return data[:24] == b"RAMCHECK" + struct.pack("<QQ", index, seed) and \
+        zlib.crc32(data[32:]) == struct.unpack("<I", data[24:28])[0]

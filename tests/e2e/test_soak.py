@@ -8,9 +8,6 @@ COUNT = int(os.environ.get("WRENN_LIVES", "40"))
 
 
 class Soak(ServerTest):
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.server.process.pid}/fd"))
-
     def threads(self):
         return len(os.listdir(f"/proc/{self.server.process.pid}/task"))
 
@@ -22,11 +19,11 @@ class Soak(ServerTest):
     def test_lives(self):
         for _ in range(10):
             self.live()
-        descriptors, threads, memory = self.descriptors(), self.threads(), self.server.rss_kib()
+        descriptors, threads, memory = self.server.descriptors(), self.threads(), self.server.rss_kib()
         for _ in range(COUNT):
             self.live()
         self.server.assert_nothing_left()
-        wait_for("as few descriptors as before", lambda: self.descriptors() <= descriptors + 4, 20)
+        wait_for("as few descriptors as before", lambda: self.server.descriptors() <= descriptors + 4, 20)
         wait_for("as few threads as before", lambda: self.threads() <= threads + 4, 20)
         # The allocator's pools take their time to reach their size: then it stays.
         self.assertLess(self.server.rss_kib() - memory, 24 << 10)

@@ -1,14 +1,18 @@
-// A guest program that keeps memory and a file changing, and can always tell whether they are right.
+// A guest program that keeps memory and a file changing, and can always tell whether they are
+// right.
 //
 //   ramcheck run FOLDER PAGES    changes its pages, and those of FOLDER/file, for ever
-//   ramcheck check FOLDER        has the running one check all of them: prints "ok CHANGES" and exits
-//                                with 0, or says what is wrong and exits with 1
+//   ramcheck check FOLDER        has the running one check all of them: prints "ok CHANGES" and
+//                                exits with 0, or says what is wrong and exits with 1
 //   ramcheck hold FOLDER         the same, and it changes nothing more until it is released; prints
-//                                "page INDEX SEED" for each page that is not zero
+//                                "page INDEX SEED FRAME" for each page in memory, with its frame of
+//                                RAM
 //   ramcheck release FOLDER      lets it go on
 //
 // A page is its index, a seed and what follows from the two, with a CRC-32, so that it can be known
-// again anywhere in RAM; or it is all zeros. Which of these it is to be stands in a table.
+// again outside of the guest; or it is all zeros, its seed 0. Which of these it is to be stands in
+// a table. The file is read through the guest's cache, which comes back with its RAM, and from its
+// disk.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -35,8 +39,11 @@ static uint64_t Next(uint64_t* state) {
   *state ^= *state << 13;
   *state ^= *state >> 7;
   *state ^= *state << 17;
-  return *state;
+  return *state * 0x2545F4914F6CDD1Du;
 }
+
+// Of the high bits: the low ones of one number say too much of the next one's.
+static uint64_t Below(uint64_t limit, uint64_t* state) { return (Next(state) >> 33) % limit; }
 
 static uint32_t Crc(const unsigned char* bytes, size_t size) {
   static uint32_t table[256];
@@ -87,27 +94,55 @@ static int Check(FILE* out, const struct page* page, uint64_t index, uint64_t se
   return 0;
 }
 
-static void Report(struct page* pages, const uint64_t* seeds, uint64_t count, int file,
+static int CheckFile(FILE* out, int flags, const uint64_t* seeds, const char* where) {
+  static struct page pages[kFilePages] __attribute__((aligned(kPage)));
+  const int file = open("file", O_RDONLY | flags);
+  const int read = pread(file, pages, sizeof pages, 0) == (ssize_t)sizeof pages;
+  if (!read) fprintf(out, "BAD %s cannot be read\n", where);
+  close(file);
+  int good = read;
+  for (uint64_t i = 0; good && i < kFilePages; ++i)
+    good = Check(out, &pages[i], i, seeds[i], where);
+  return good;
+}
+
+static int List(FILE* out, const struct page* pages, const uint64_t* seeds, uint64_t count) {
+  const int map = open("/proc/self/pagemap", O_RDONLY);
+  int good = 1;
+  for (uint64_t i = 0; good && i < count; ++i) {
+    uint64_t entry = 0;
+    good = pread(map, &entry, sizeof entry, (off_t)((uintptr_t)&pages[i] / kPage * sizeof entry)) ==
+           (ssize_t)sizeof entry;
+    fprintf(out, "page %llu %llu %llu\n", (unsigned long long)i, (unsigned long long)seeds[i],
+            (unsigned long long)(entry & ((1ull << 55) - 1)));
+  }
+  close(map);
+  return good;
+}
+
+static void Report(const struct page* pages, const uint64_t* seeds, uint64_t count,
                    const uint64_t* file_seeds, uint64_t changes, int list) {
-  FILE* out = fopen(Path("report.new"), "w");
+  FILE* out = fopen("report.new", "w");
   int good = out != NULL;
   for (uint64_t i = 0; good && i < count; ++i) good = Check(out, &pages[i], i, seeds[i], "memory");
-  for (uint64_t i = 0; good && i < kFilePages; ++i) {
-    struct page page;
-    if (pread(file, &page, sizeof page, (off_t)(i * kPage)) != (ssize_t)sizeof page) {
-      fprintf(out, "BAD file page %llu cannot be read\n", (unsigned long long)i);
-      good = 0;
-    } else {
-      good = Check(out, &page, i, file_seeds[i], "file");
-    }
-  }
-  for (uint64_t i = 0; good && list && i < count; ++i) {
-    if (seeds[i] == 0) continue;
-    fprintf(out, "page %llu %llu\n", (unsigned long long)i, (unsigned long long)seeds[i]);
-  }
+  good = good && CheckFile(out, 0, file_seeds, "file") &&
+         CheckFile(out, O_DIRECT, file_seeds, "file on the disk") &&
+         (!list || List(out, pages, seeds, count));
   if (good) fprintf(out, "ok %llu\n", (unsigned long long)changes);
   if (out) fclose(out);
   rename("report.new", "report");
+}
+
+// Copies of one guest go on with the same numbers: what tells them apart, their host name, is mixed
+// in.
+static void MixName(uint64_t* state) {
+  static char known[65];
+  char name[65] = "";
+  gethostname(name, sizeof name - 1);
+  if (strcmp(name, known) == 0) return;
+  strcpy(known, name);
+  *state ^= (uint64_t)Crc((const unsigned char*)name, strlen(name)) << 16;
+  if (*state == 0) *state = 1;
 }
 
 static int Run(uint64_t count) {
@@ -116,7 +151,8 @@ static int Run(uint64_t count) {
   uint64_t* seeds = calloc(count, sizeof *seeds);
   static uint64_t file_seeds[kFilePages];
   const int file = open(Path("file"), O_RDWR | O_CREAT | O_TRUNC, 0600);
-  if (pages == MAP_FAILED || !seeds || file < 0 || ftruncate(file, kFilePages * kPage) < 0) return 1;
+  if (pages == MAP_FAILED || !seeds || file < 0 || ftruncate(file, kFilePages * kPage) < 0)
+    return 1;
   if (chdir(folder) < 0) return 1;
 
   sigset_t asked;
@@ -140,23 +176,24 @@ static int Run(uint64_t count) {
   for (uint64_t changes = 0;; ++changes) {
     const struct timespec pause = {0, 2000000};
     const int signal = sigtimedwait(&asked, NULL, &pause);
-    if (signal == SIGUSR1) Report(pages, seeds, count, file, file_seeds, changes, 0);
+    if (signal == SIGUSR1) Report(pages, seeds, count, file_seeds, changes, 0);
     if (signal == SIGUSR2) {
-      Report(pages, seeds, count, file, file_seeds, changes, 1);
+      Report(pages, seeds, count, file_seeds, changes, 1);
       sigset_t go_on;
       sigemptyset(&go_on);
       sigaddset(&go_on, SIGCONT);
       sigwaitinfo(&go_on, NULL);
     }
+    MixName(&state);
     for (int i = 0; i < 8; ++i) {
-      const uint64_t index = Next(&state) % count;
-      // Every fourth page goes back to zeros.
-      seeds[index] = Next(&state) % 4 == 0 ? 0 : Next(&state) >> 1;
+      const uint64_t index = Below(count, &state);
+      // Every fourth change is back to zeros.
+      seeds[index] = Below(4, &state) == 0 ? 0 : Next(&state) >> 1;
       Fill(&pages[index], index, seeds[index]);
     }
-    const uint64_t index = Next(&state) % kFilePages;
+    const uint64_t index = Below(kFilePages, &state);
     struct page page;
-    file_seeds[index] = Next(&state) % 4 == 0 ? 0 : Next(&state) >> 1;
+    file_seeds[index] = Below(4, &state) == 0 ? 0 : Next(&state) >> 1;
     Fill(&page, index, file_seeds[index]);
     if (pwrite(file, &page, sizeof page, (off_t)(index * kPage)) != (ssize_t)sizeof page) return 1;
   }
