@@ -32,6 +32,10 @@ Result<std::unique_ptr<sandbox::Lease>> Context::UseSandbox() {
   return services.manager.Use(tenant, sandbox_id());
 }
 
+Result<std::unique_ptr<sandbox::Lease>> Context::LookAtSandbox() {
+  return services.manager.Look(tenant, sandbox_id());
+}
+
 Result<json::object> Context::ReadJson() {
   auto body = exchange.body().ReadAll(kMaxJsonBytes, Deadline::After(kBodyLimit));
   if (!body && body.error().code == Code::kOutOfRange) {

@@ -41,6 +41,8 @@ class Context {
   const std::string& sandbox_id() const { return params.at(0); }
   // It, in use; the errors of Manager::Use().
   Result<std::unique_ptr<sandbox::Lease>> UseSandbox();
+  // The same for a request that only asks how it is: the errors of Manager::Look().
+  Result<std::unique_ptr<sandbox::Lease>> LookAtSandbox();
 
   // The body as a JSON object; empty when there is none.
   Result<json::object> ReadJson();

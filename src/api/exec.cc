@@ -149,8 +149,9 @@ Status RespondStarted(Context& context, const ExecRequest& request, uint32_t pid
 
 Status Exec(Context& context) {
   ASSIGN_OR_RETURN(const json::object body, context.ReadJson());
-  ASSIGN_OR_RETURN(const ExecRequest request, DecodeExec(body));
+  ASSIGN_OR_RETURN(ExecRequest request, DecodeExec(body));
   ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
+  if (request.background) lease->LeaveRunning(request.process.start);
 
   const auto began = std::chrono::steady_clock::now();
   const milliseconds limit = request.process.timeout;

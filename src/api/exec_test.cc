@@ -121,7 +121,11 @@ TEST_F(ExecTest, BackgroundCommandsAreListedSignalledAndKilled) {
                                {"stdin", "given"}});
   ASSERT_EQ(started.status, 202) << started.body;
   const std::string pid = std::to_string(started.Json().at("pid").as_int64());
+  EXPECT_EQ(manager_.left_running, 1);
+  const int uses = manager_.uses;
   json::value list = Call("GET", sandbox_ + "/processes").Json();
+  EXPECT_EQ(Call("GET", sandbox_ + "/metrics").status, 200);
+  EXPECT_EQ(manager_.uses, uses) << "who only looks does not keep it awake";
   ASSERT_EQ(list.as_array().size(), 1u);
   EXPECT_EQ(list.at(0).at("tag"), "bg");
   EXPECT_EQ(list.at(0).at("cmd"), "/bin/sh");

@@ -1,6 +1,7 @@
 // A manager for tests: records in memory, and one agent for all sandboxes instead of machines.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -17,6 +18,9 @@ class FakeManager final : public sandbox::Manager {
   // What Create() fails with, and what a lost agent's sandbox has ended with.
   std::optional<Error> create_error;
   std::string end_reason;
+  // How many leases were taken that count as activity, and commands left running.
+  std::atomic<int> uses = 0;
+  std::atomic<int> left_running = 0;
 
   Status Recover() override { return {}; }
 
@@ -230,12 +234,18 @@ class FakeManager final : public sandbox::Manager {
 
   Result<std::unique_ptr<sandbox::Lease>> Use(const std::string& tenant,
                                               const std::string& id) override {
+    ++uses;
+    return Look(tenant, id);
+  }
+
+  Result<std::unique_ptr<sandbox::Lease>> Look(const std::string& tenant,
+                                               const std::string& id) override {
     ASSIGN_OR_RETURN(store::SandboxRecord record, Get(tenant, id));
     if (record.state != store::SandboxState::kRunning) {
       return Fail(Code::kAborted, "sandbox '{}' is stopped", id);
     }
     return std::unique_ptr<sandbox::Lease>(
-        std::make_unique<FakeLease>(std::move(record), agent_port));
+        std::make_unique<FakeLease>(std::move(record), agent_port, left_running));
   }
 
   Result<std::string> Console(const std::string& tenant, const std::string& id,
@@ -263,15 +273,18 @@ class FakeManager final : public sandbox::Manager {
  private:
   class FakeLease final : public sandbox::Lease {
    public:
-    FakeLease(store::SandboxRecord record, uint16_t port)
+    FakeLease(store::SandboxRecord record, uint16_t port, std::atomic<int>& left_running)
         : record_(std::move(record)),
+          left_running_(left_running),
           client_(agent::MakeTcpChannel("127.0.0.1", port), record_.agent_token) {}
     agent::Client& agent() override { return client_; }
     const store::SandboxRecord& record() const override { return record_; }
     void Touch() override {}
+    void LeaveRunning(wire::StartRequest&) override { ++left_running_; }
 
    private:
     store::SandboxRecord record_;
+    std::atomic<int>& left_running_;
     agent::Client client_;
   };
 

@@ -18,7 +18,7 @@ Status Send(Context& context, wire::Signal signal) {
 }  // namespace
 
 Status ListProcesses(Context& context) {
-  ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
+  ASSIGN_OR_RETURN(const auto lease, context.LookAtSandbox());
   const auto processes = lease->agent().List(Deadline::After(Context::kGuestLimit));
   if (!processes) return Fail(context.FromGuest(processes.error()));
   return context.RespondJson(200, ListView(*processes, ProcessView));

@@ -149,7 +149,7 @@ Status GetEvents(Context& context) {
 }
 
 Status GetMetrics(Context& context) {
-  ASSIGN_OR_RETURN(const auto lease, context.UseSandbox());
+  ASSIGN_OR_RETURN(const auto lease, context.LookAtSandbox());
   const auto metrics = lease->agent().Metrics(Deadline::After(Context::kGuestLimit));
   if (!metrics) return Fail(context.FromGuest(metrics.error()));
   return context.RespondJson(200, MetricsView(*metrics, lease->Use()));

@@ -70,7 +70,9 @@ void AddExec(CLI::App& app, Invocation& invocation) {
   command->footer(
       "stdin is passed on when it is no terminal, or with -i. Ctrl-C goes to the program; the "
       "second\n"
-      "kills it. If wrenn itself is killed the program goes on: see 'wrenn ps'.\n\n"
+      "kills it. If wrenn itself is killed the program goes on: see 'wrenn ps'. One of -d keeps "
+      "the\n"
+      "sandbox from being idle while it runs.\n\n"
       "Exit code: the program's; 128 + n when signal n ended it; 125 when wrenn failed; 126 when "
       "the\n"
       "program could not be executed; 127 when there is none of that name.\n\n"

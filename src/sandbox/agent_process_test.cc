@@ -231,6 +231,37 @@ TEST_F(AgentProcessTest, RunsCommandsWithItsEnvironmentAlsoAfterARestart) {
   EXPECT_EQ(Run(made->id, script), expected);
 }
 
+// Longer than its timeout, also when the server that started it has gone, and a timeout more.
+TEST_F(AgentProcessTest, ACommandThatIsLeftRunningKeepsItAwakeUntilItEnds) {
+  if (::geteuid() != 0) GTEST_SKIP() << "the agent starts processes as another user: needs root";
+  const auto leave = [this](const std::string& id, const std::string& script) {
+    const auto lease = manager_->Use(kTenant, id);
+    ASSERT_TRUE(lease);
+    wire::StartRequest request;
+    request.process.cmd = "/bin/sh";
+    request.process.args = {"-c", script};
+    request.process.cwd = "/";
+    request.stdin_open = false;
+    (*lease)->LeaveRunning(request);
+    const Deadline deadline = Deadline::After(seconds(10));
+    ASSERT_TRUE((*lease)->agent().Start(request, {.user = "root"}, milliseconds(0), deadline));
+  };
+  const std::string gate = folder_->path() + "/gate";
+  const std::string works = Create(1);
+  const std::string brief = Create(1);
+  const auto begin = std::chrono::steady_clock::now();
+  leave(works, "until [ -e " + gate + " ]; do sleep 0.05; done");
+  leave(brief, "true");
+  ASSERT_TRUE(WaitForState(brief, SandboxState::kStopped));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, seconds(2)) << "a timeout after its end";
+  Restart();
+  const std::string other = Create(1);
+  ASSERT_TRUE(WaitForState(other, SandboxState::kStopped));
+  EXPECT_EQ(Stored(works).state, SandboxState::kRunning);
+  ASSERT_TRUE(WriteFileAtomically(gate, ""));
+  EXPECT_TRUE(WaitForState(works, SandboxState::kStopped));
+}
+
 TEST_F(AgentProcessTest, ItsTokenKeepsOthersOut) {
   const std::string id = Create();
   const auto record = Stored(id);

@@ -219,6 +219,12 @@ class ManagerImpl final : public Manager {
     return sandbox->Use();
   }
 
+  Result<std::unique_ptr<Lease>> Look(const std::string& tenant, const std::string& id) override {
+    ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
+    ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
+    return sandbox->Look();
+  }
+
   Result<std::string> Console(const std::string& tenant, const std::string& id,
                               size_t limit) override {
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));

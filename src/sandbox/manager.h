@@ -54,9 +54,9 @@ struct HostUse {
 
 // A running sandbox in use: as long as a lease is held the sandbox is not idle, however quiet it
 // is; its idle time begins when the last lease goes. So a lease is held for as long as a client is
-// attached (a request, a stream, a terminal, a proxied connection). A process in the guest that
-// nobody is attached to does not count. A lease does not keep the sandbox alive: when it ends,
-// calls to its agent fail with kUnavailable.
+// attached (a request, a stream, a terminal, a proxied connection). Of the processes in the guest
+// that nobody is attached to those count that were started as LeaveRunning() says. A lease does not
+// keep the sandbox alive: when it ends, calls to its agent fail with kUnavailable.
 class Lease {
  public:
   virtual ~Lease() = default;
@@ -65,6 +65,10 @@ class Lease {
   virtual const store::SandboxRecord& record() const = 0;
   // Notes activity now, so that long streams show in last_active_at.
   virtual void Touch() = 0;
+  // Before the start of a command that is to go on with nobody attached: the sandbox is not idle
+  // while it runs, nor for its timeout after that. The mark is in the command's environment, so
+  // that it outlives the server, a pause and a fork.
+  virtual void LeaveRunning(wire::StartRequest& command) = 0;
   virtual HostUse Use() const { return {}; }
 };
 
@@ -180,6 +184,8 @@ class Manager {
   // For use; lets a paused one with auto_resume go on first. kNotFound, or kAborted ("sandbox 'x'
   // is stopped") when it does not run.
   virtual Result<std::unique_ptr<Lease>> Use(const std::string& tenant, const std::string& id) = 0;
+  // To look at it alone: no activity, and a paused one stays so.
+  virtual Result<std::unique_ptr<Lease>> Look(const std::string& tenant, const std::string& id) = 0;
 
   // What the guest wrote to its console, the last `limit` bytes.
   virtual Result<std::string> Console(const std::string& tenant, const std::string& id,

@@ -260,6 +260,8 @@ TEST_F(PauseTest, ARequestLetsOneGoOnThatWantsThat) {
   const auto made = manager_->Create(kTenant, request);
   ASSERT_TRUE(made) << made.error().ToString();
   Pause(made->id);
+  EXPECT_THAT(manager_->Look(kTenant, made->id).error().message, HasSubstr("is paused"));
+  EXPECT_EQ(Stored(made->id).state, SandboxState::kPaused);
   std::vector<std::thread> clients;
   std::atomic<int> served = 0;
   for (int i = 0; i < 4; ++i) {

@@ -44,6 +44,18 @@ TEST_F(ReaperTest, ASandboxInUseIsNotIdleHoweverQuiet) {
   EXPECT_GE(std::chrono::steady_clock::now() - released, milliseconds(990));
 }
 
+TEST_F(ReaperTest, WhoOnlyLooksDoesNotKeepItAwake) {
+  StartManager();
+  const std::string id = Create(1);
+  const auto looks = manager_->Look(kTenant, id);
+  ASSERT_TRUE(looks);
+  const auto stopped = [&] {
+    if (const auto look = manager_->Look(kTenant, id)) (*look)->Touch();
+    return Stored(id).state == SandboxState::kStopped;
+  };
+  EXPECT_TRUE(WaitFor(stopped));
+}
+
 TEST_F(ReaperTest, PingPutsItOffAndChangesTheTimeout) {
   StartManager();
   const std::string pinged = Create(2);

@@ -1,5 +1,7 @@
 #include "sandbox/sandbox.h"
 
+#include <algorithm>
+
 #include "sandbox/state.h"
 #include "sandbox/text.h"
 
@@ -7,27 +9,41 @@ namespace wrenn::sandbox {
 
 using store::SandboxState;
 
+namespace {
+
+// In the environment of a command that nobody need be attached to.
+constexpr const char* kBackground = "WRENN_BACKGROUND";
+// For the agent to say what runs.
+constexpr std::chrono::seconds kListLimit{5};
+
+}  // namespace
+
 // A lease on a running sandbox.
 class Sandbox::HeldLease final : public Lease {
  public:
-  HeldLease(std::shared_ptr<Sandbox> sandbox, std::shared_ptr<agent::Client> client,
+  HeldLease(std::shared_ptr<Sandbox> sandbox, Counts counts, std::shared_ptr<agent::Client> client,
             std::shared_ptr<vmm::Machine> machine, store::SandboxRecord record)
       : sandbox_(std::move(sandbox)),
+        counts_(counts == Counts::kActivity),
         client_(std::move(client)),
         machine_(std::move(machine)),
         record_(std::move(record)) {
-    if (sandbox_->activity_.Begin()) sandbox_->services_.wake_reaper();
+    if (counts_ && sandbox_->activity_.Begin()) sandbox_->services_.wake_reaper();
   }
   HeldLease(const HeldLease&) = delete;
   HeldLease& operator=(const HeldLease&) = delete;
   ~HeldLease() override {
-    if (sandbox_->activity_.End()) sandbox_->services_.wake_reaper();
+    if (counts_ && sandbox_->activity_.End()) sandbox_->services_.wake_reaper();
   }
 
   agent::Client& agent() override { return *client_; }
   const store::SandboxRecord& record() const override { return record_; }
   void Touch() override {
-    if (sandbox_->activity_.Touch()) sandbox_->services_.wake_reaper();
+    if (counts_ && sandbox_->activity_.Touch()) sandbox_->services_.wake_reaper();
+  }
+  void LeaveRunning(wire::StartRequest& command) override {
+    command.process.envs.insert_or_assign(kBackground, "true");
+    sandbox_->background_ = true;
   }
   HostUse Use() const override {
     HostUse use = sandbox_->share_.Use();
@@ -37,6 +53,7 @@ class Sandbox::HeldLease final : public Lease {
 
  private:
   const std::shared_ptr<Sandbox> sandbox_;
+  const bool counts_;
   const std::shared_ptr<agent::Client> client_;
   const std::shared_ptr<vmm::Machine> machine_;
   const store::SandboxRecord record_;
@@ -138,13 +155,17 @@ Status Sandbox::CheckRunning() const {
               record_.reason.empty() ? "" : ": ", record_.reason);
 }
 
-Result<std::unique_ptr<Lease>> Sandbox::Use() {
+Result<std::unique_ptr<Lease>> Sandbox::Use() { return MakeLease(Counts::kActivity); }
+
+Result<std::unique_ptr<Lease>> Sandbox::Look() { return MakeLease(Counts::kNothing); }
+
+Result<std::unique_ptr<Lease>> Sandbox::MakeLease(Counts counts) {
   std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(CheckRunning());
   if (const std::string why = WhyHeldLocked(); !why.empty()) {
     return Fail(Code::kUnavailable, "sandbox '{}' stands still: {}", id_, why);
   }
-  return std::make_unique<HeldLease>(shared_from_this(), client_, machine_, record_);
+  return std::make_unique<HeldLease>(shared_from_this(), counts, client_, machine_, record_);
 }
 
 Result<store::SandboxRecord> Sandbox::Touch() {
@@ -160,6 +181,18 @@ Deadline Sandbox::IdleDeadline() const {
   std::lock_guard lock(mutex_);
   if (record_.state != SandboxState::kRunning || closing_) return Deadline::Never();
   return activity_.IdleDeadline(record_.timeout_sec);
+}
+
+// One that has ended since the last look counts once more, so that its results can be fetched.
+bool Sandbox::WorksInBackground() {
+  if (!IdleDeadline().HasPassed() || !WhyHeld().empty()) return false;
+  const auto processes = Agent()->List(Deadline::After(kListLimit));
+  const bool runs = processes && std::ranges::any_of(*processes, [](const auto& process) {
+                      return process.config.envs.contains(kBackground);
+                    });
+  if (!background_.exchange(runs) && !runs) return false;
+  if (activity_.Touch()) services_.wake_reaper();
+  return true;
 }
 
 void Sandbox::Interrupt() {

@@ -47,6 +47,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   // kAborted when it does not run; kUnavailable when its machine is held.
   Result<std::unique_ptr<Lease>> Use();
+  Result<std::unique_ptr<Lease>> Look();
   Result<store::SandboxRecord> Touch();
   // It is idle when this has passed; look again then.
   Deadline IdleDeadline() const;
@@ -109,6 +110,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
  private:
   class HeldLease;
+  enum class Counts { kActivity, kNothing };
+  Result<std::unique_ptr<Lease>> MakeLease(Counts counts);
 
   // What TearDown() leaves.
   enum class Leave { kLogs, kNothing };
@@ -122,6 +125,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   };
 
   Sandbox(Services& services, store::SandboxRecord record, SandboxFiles files);
+
+  // Whether it is idle only as far as nobody is attached: a command that was left running does.
+  bool WorksInBackground();
 
   Phases BeginPhases(const std::string& transition) const;
 
@@ -267,6 +273,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   bool is_disk_unsure_ = false;    // the same: whether its machine has the layer that it was given
 
   std::atomic<bool> hold_failed_ = false;  // the last HoldDisk()
+  std::atomic<bool> background_ = false;   // a command was left running, when last looked
 
   mutable std::mutex mutex_;  // guards what follows
   store::SandboxRecord record_;

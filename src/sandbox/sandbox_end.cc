@@ -56,6 +56,7 @@ Result<store::SandboxRecord> Sandbox::Stop(const std::string& reason) {
 }
 
 void Sandbox::EndIfIdle() {
+  if (WorksInBackground()) return;
   int64_t timeout_sec = 0;
   bool pauses = false;
   {

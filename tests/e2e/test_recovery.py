@@ -87,6 +87,25 @@ class Recovery(ServerTest):
             self.assertIn("idle", self.api.get(idle)["reason"])
         self.assertEqual(self.api.get(busy)["status"], "running")
 
+    def test_a_background_command_keeps_awake_and_a_look_does_not(self):
+        looked_at = self.sandbox(timeout_sec=3, auto_resume=True)
+        works = self.sandbox(timeout_sec=3)
+        self.api.call("POST", f"/v1/sandboxes/{works}/exec", {
+            "cmd": "sh", "args": ["-c", "until [ -e /tmp/over ]; do sleep 0.1; done"],
+            "background": True}, expect=202)
+
+        def paused():
+            for what in ("metrics", "processes"):
+                self.api.call("GET", f"/v1/sandboxes/{looked_at}/{what}")
+            return self.api.get(looked_at)["status"] == "paused"
+        wait_for("the pause of one that is only looked at", paused, 60)
+        self.api.call("GET", f"/v1/sandboxes/{looked_at}/metrics", expect=409)
+        self.assertEqual(self.api.get(looked_at)["status"], "paused")
+        self.assertEqual(self.api.get(works)["status"], "running")
+        self.api.sh(works, "touch /tmp/over")
+        wait_for("the pause of one whose work is done",
+                 lambda: self.api.get(works)["status"] == "paused", 60)
+
     def test_kill_at_many_moments_of_a_create(self):
         """Whenever the server dies, the next one knows what is and leaves nothing else."""
         import threading
