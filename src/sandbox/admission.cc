@@ -1,7 +1,6 @@
 #include "sandbox/admission.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "os/files.h"
 
@@ -30,6 +29,13 @@ Status CheckOne(std::string_view what, std::string_view flag, int64_t used, int6
 }
 
 }  // namespace
+
+Admission::Admission(const Limits& limits, std::string root)
+    : limits_(limits),
+      most_spare_mb_(
+          (limits.max_memory_mb > 0 ? limits.max_memory_mb : DefaultLimits().max_memory_mb) /
+          kSpareShare),
+      root_(std::move(root)) {}
 
 void Reservation::Release() {
   if (Admission* from = std::exchange(from_, nullptr)) from->Add(amount_, -1);
@@ -62,7 +68,7 @@ Status Admission::CheckLimits(const Amount& used, const Amount& more) const {
   RETURN_IF_ERROR(CheckOne("MiB of memory", "--max-memory-mb", used.memory_mb, more.memory_mb,
                            limits_.max_memory_mb));
   RETURN_IF_ERROR(CheckOne("MiB of memory for machines that stand ready", "--max-memory-mb",
-                           used.spare_mb, more.spare_mb, limits_.max_memory_mb / kSpareShare));
+                           used.spare_mb, more.spare_mb, most_spare_mb_));
   return CheckOne("MiB of disk", "--max-disk-mb", used.disk_mb, more.disk_mb, limits_.max_disk_mb);
 }
 
@@ -82,10 +88,8 @@ bool Admission::FitsWithoutSpare(const Reservation& reservation, const Amount& a
 }
 
 int64_t Admission::FreeSpareMb(const Reservation& own) const {
-  const int64_t most = limits_.max_memory_mb / kSpareShare;
-  if (most <= 0) return std::numeric_limits<int64_t>::max() / 2;
   std::lock_guard lock(mutex_);
-  return most - used_.spare_mb + own.amount().spare_mb;
+  return most_spare_mb_ - used_.spare_mb + own.amount().spare_mb;
 }
 
 Amount Admission::used() const {

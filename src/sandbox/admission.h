@@ -49,7 +49,7 @@ class Reservation {
 class Admission {
  public:
   // `root` is on the file system that must keep Limits::min_free_disk_mb.
-  Admission(const Limits& limits, std::string root) : limits_(limits), root_(std::move(root)) {}
+  Admission(const Limits& limits, std::string root);
 
   // kResourceExhausted, naming the limit and what is in use, when it does not fit.
   Result<Reservation> Reserve(const Amount& amount);
@@ -61,8 +61,8 @@ class Admission {
 
   // Whether Change() would do it if all that is spare were given back.
   bool FitsWithoutSpare(const Reservation& reservation, const Amount& amount) const;
-  // How much memory may be spare, a quarter of what sandboxes may have, beside what is already but
-  // for that of `own`.
+  // How much memory may be spare, a quarter of what sandboxes may have (by default, where they have
+  // no limit), beside what is already but for that of `own`.
   int64_t FreeSpareMb(const Reservation& own = {}) const;
 
   Amount used() const;
@@ -75,6 +75,7 @@ class Admission {
   void Add(const Amount& amount, int sign);
 
   const Limits limits_;
+  const int64_t most_spare_mb_;
   const std::string root_;
   mutable std::mutex mutex_;
   Amount used_;

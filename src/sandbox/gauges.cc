@@ -11,8 +11,7 @@ std::string Gauge(const char* name, const char* help, int64_t value) {
 
 }  // namespace
 
-std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& pool,
-                         int standbys) {
+std::string RenderGauges(const Amount& used, const std::map<std::string, int>& pool, int standbys) {
   std::string text = Gauge("wrenn_sandboxes", "Sandboxes that hold a machine.", used.sandboxes) +
                      Gauge("wrenn_memory_mb", "Memory that is promised.", used.memory_mb) +
                      Gauge("wrenn_vcpus", "Virtual CPUs that are promised.", used.vcpus) +
@@ -20,9 +19,8 @@ std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& 
   text +=
       "# HELP wrenn_warm_machines Machines that stand ready.\n"
       "# TYPE wrenn_warm_machines gauge\n";
-  for (const WarmPool::Size& size : pool) {
-    text +=
-        fmt::format("wrenn_warm_machines{{template=\"{}\"}} {}\n", size.template_name, size.ready);
+  for (const auto& [name, ready] : pool) {
+    text += fmt::format("wrenn_warm_machines{{template=\"{}\"}} {}\n", name, ready);
   }
   return text +
          Gauge("wrenn_standby_machines", "Machines of paused sandboxes that stand by.", standbys);

@@ -1,8 +1,8 @@
 // Gauges: what a manager has now, for GET /v1/metrics.
 #pragma once
 
+#include <map>
 #include <string>
-#include <vector>
 
 #include "sandbox/admission.h"
 #include "sandbox/warm_pool.h"
@@ -10,6 +10,6 @@
 namespace wrenn::sandbox {
 
 // In the text format of Prometheus, as Metrics::Render().
-std::string RenderGauges(const Amount& used, const std::vector<WarmPool::Size>& pool, int standbys);
+std::string RenderGauges(const Amount& used, const std::map<std::string, int>& pool, int standbys);
 
 }  // namespace wrenn::sandbox

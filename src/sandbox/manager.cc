@@ -27,9 +27,15 @@ constexpr int kSpareWorkers = 16;
 constexpr int kMostParallelStarts = 64;
 constexpr int kMaxEvents = 1000;
 
-PoolShape ShapeOf(const store::SandboxRecord& record, const Source& source) {
-  return {record.template_name, source,         record.vcpus,
-          record.memory_mb,     record.disk_mb, record.egress};
+PoolShape ShapeOf(const store::SandboxRecord& record, const Source& source, bool plain) {
+  return {record.template_name, source,        record.vcpus, record.memory_mb,
+          record.disk_mb,       record.egress, plain};
+}
+
+// Whether it asks for the template's machine as it is, which FillPool() keeps ready.
+bool IsPlain(const std::string& tenant, const CreateRequest& request) {
+  return tenant == store::kDefaultTenant && !request.vcpus && !request.memory_mb &&
+         !request.disk_mb && request.network == Network() && !request.has_network;
 }
 
 // Whether it is, or will be, paused, as far as a request has to wait for its return.
@@ -316,13 +322,17 @@ class ManagerImpl final : public Manager {
     return reservation;
   }
 
-  // Machines that stand ready give way, those of paused sandboxes first.
+  // Machines that stand ready give way, the pool's first. For one request at a time: what has been
+  // given for one would be taken by another, and be missing while there is enough for both.
   Status Reserve(Reservation& reservation, const Amount& amount) {
-    Status done = admission_.Change(reservation, amount);
-    if (done || !admission_.FitsWithoutSpare(reservation, amount)) return done;
-    const int64_t given = standbys_.GiveBack(amount.memory_mb);
-    const bool more = given < amount.memory_mb && pool_.GiveBack(amount.memory_mb - given);
-    return given > 0 || more ? admission_.Change(reservation, amount) : done;
+    if (Status done = admission_.Change(reservation, amount); done) return done;
+    std::lock_guard lock(giving_back_);
+    for (;;) {
+      Status done = admission_.Change(reservation, amount);
+      if (done || !admission_.FitsWithoutSpare(reservation, amount)) return done;
+      const int64_t given = pool_.GiveBack(amount.memory_mb);
+      if (given + standbys_.GiveBack(amount.memory_mb - given) == 0) return done;
+    }
   }
 
   // The templates that always have machines ready, before anybody asks for one. One that has never
@@ -337,7 +347,7 @@ class ManagerImpl final : public Manager {
         ASSIGN_OR_RETURN(const store::SandboxRecord record,
                          MakePlan(store::kDefaultTenant, request, from, config_.limits));
         ASSIGN_OR_RETURN(const Source source, SourceOf(services_, record, from));
-        if (source.IsRestore()) pool_.Add(ShapeOf(record, source));
+        if (source.IsRestore()) pool_.Add(ShapeOf(record, source, true));
         return {};
       };
       if (Status added = add(); !added) {
@@ -352,6 +362,7 @@ class ManagerImpl final : public Manager {
                                           std::string& snapshot) {
     ASSIGN_OR_RETURN(template_::Resolved from,
                      services_.catalogue.Find(tenant, request.template_name));
+    const bool plain = IsPlain(tenant, request);
     RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
     RETURN_IF_ERROR(FitToEngine(engine(), protections().slots, request));
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
@@ -359,7 +370,7 @@ class ManagerImpl final : public Manager {
     RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));
     ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
     snapshot = source.snapshot;
-    if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source));
+    if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source, plain));
     if (source.ready) record.id = source.ready->id;
     ASSIGN_OR_RETURN(Reservation reservation, Reserve(AmountOf(record)));
     const bool boots = !source.IsRestore();
@@ -423,6 +434,7 @@ class ManagerImpl final : public Manager {
   Gate gate_;
   Admission admission_;
   Standbys standbys_;
+  std::mutex giving_back_;  // held while machines that stand ready end for one request
   const std::shared_ptr<WorkerPool> workers_;
   Metrics metrics_;
   Services services_;

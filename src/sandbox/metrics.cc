@@ -24,6 +24,11 @@ void Metrics::CountResume(std::string_view way) {
   ++resumes_[std::string(way)];
 }
 
+void Metrics::CountPoolMiss(const std::string& template_name) {
+  std::lock_guard lock(mutex_);
+  ++pool_misses_[template_name];
+}
+
 std::string Metrics::Render() const {
   std::lock_guard lock(mutex_);
   std::string text =
@@ -37,6 +42,12 @@ std::string Metrics::Render() const {
       "# TYPE wrenn_resumes_total counter\n";
   for (const auto& [way, count] : resumes_) {
     text += fmt::format("wrenn_resumes_total{{way=\"{}\"}} {}\n", way, count);
+  }
+  text +=
+      "# HELP wrenn_warm_pool_misses_total Sandboxes restored since the warm pool had none ready.\n"
+      "# TYPE wrenn_warm_pool_misses_total counter\n";
+  for (const auto& [name, count] : pool_misses_) {
+    text += fmt::format("wrenn_warm_pool_misses_total{{template=\"{}\"}} {}\n", name, count);
   }
   text +=
       "# HELP wrenn_phase_seconds Time that the phases of transitions took.\n"

@@ -20,6 +20,8 @@ class Metrics {
   void CountCreate(std::string_view origin);
   // One that was resumed: by its "standby", by a "restore", or "failed".
   void CountResume(std::string_view way);
+  // A sandbox that could have come from the warm pool, had one been ready.
+  void CountPoolMiss(const std::string& template_name);
 
   // In the text format of Prometheus
   // (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4).
@@ -38,6 +40,7 @@ class Metrics {
   std::map<std::pair<std::string, std::string>, Histogram> phases_;
   std::map<std::string, uint64_t> creates_;
   std::map<std::string, uint64_t> resumes_;
+  std::map<std::string, uint64_t> pool_misses_;  // by template
 };
 
 }  // namespace wrenn::sandbox

@@ -388,5 +388,25 @@ TEST_F(StandbyTest, ThePoolsMachinesGoBeforeIt) {
   Resume(second);
 }
 
+TEST_F(StandbyTest, ThePoolGivesItsMemoryBackBeforeThem) {
+  config_.limits.max_memory_mb = 8 * 128;
+  config_.warm_pool = {.most = 0, .fixed = {{"minimal", 1}}};
+  StartManager();
+  const std::string id = Create();
+  const auto ready = [this] {
+    return manager_->MetricsText().find("wrenn_warm_machines{template=\"minimal\"} 1") !=
+           std::string::npos;
+  };
+  ASSERT_TRUE(WaitFor(ready));
+  Pause(id);
+  CreateRequest other;
+  other.disk_mb = 64;
+  for (int i = 0; i < 7; ++i) ASSERT_TRUE(manager_->Create(kTenant, other));
+  EXPECT_FALSE(ready());
+  EXPECT_FALSE(IsCleared(id));
+  ASSERT_TRUE(manager_->Create(kTenant, other));
+  EXPECT_TRUE(WaitFor([&] { return IsCleared(id); }));
+}
+
 }  // namespace
 }  // namespace wrenn::sandbox

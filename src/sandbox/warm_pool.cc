@@ -44,8 +44,7 @@ std::unique_ptr<ReadyMachine> WarmPool::Take(const PoolShape& shape) {
   {
     std::lock_guard lock(mutex_);
     if (stopped_) return nullptr;
-    Shelf& shelf = shelves_[shape.source.snapshot];
-    shelf.shape = shape;
+    Shelf& shelf = PutShape(shape);
     shelf.last_taken = Clock::now();
     // The first of many that are taken sets it, or they would put it off for ever.
     if (shelf.not_before < shelf.last_taken) shelf.not_before = shelf.last_taken + kAfterTake;
@@ -55,6 +54,7 @@ std::unique_ptr<ReadyMachine> WarmPool::Take(const PoolShape& shape) {
       shelf.ready.pop_front();
       (next->restored.machine->exit() ? ended.emplace_back() : found) = std::move(next);
     }
+    if (!found && Wanted(shelf) > 0) services_.metrics.CountPoolMiss(shape.template_name);
   }
   changed_.notify_all();
   if (found) found->reservation.Release();  // the sandbox has its own
@@ -64,14 +64,24 @@ std::unique_ptr<ReadyMachine> WarmPool::Take(const PoolShape& shape) {
 void WarmPool::Add(const PoolShape& shape) {
   {
     std::lock_guard lock(mutex_);
-    shelves_[shape.source.snapshot].shape = shape;
+    PutShape(shape);
   }
   changed_.notify_all();
 }
 
-bool WarmPool::GiveBack(int64_t memory_mb) {
-  bool any = false;
-  while (memory_mb > 0) {
+// A template's own number of machines is not lost to a sandbox of the same shape that spelled it
+// out.
+WarmPool::Shelf& WarmPool::PutShape(const PoolShape& shape) {
+  Shelf& shelf = shelves_[shape.source.snapshot];
+  const bool plain = shelf.shape.plain || shape.plain;
+  shelf.shape = shape;
+  shelf.shape.plain = plain;
+  return shelf;
+}
+
+int64_t WarmPool::GiveBack(int64_t memory_mb) {
+  int64_t given = 0;
+  while (given < memory_mb) {
     std::unique_ptr<ReadyMachine> victim;
     {
       std::unique_lock lock(mutex_);
@@ -82,14 +92,14 @@ bool WarmPool::GiveBack(int64_t memory_mb) {
         changed_.wait(lock, [this] { return !making_ || stopped_; });
         least = FindLeastWanted();
       }
-      if (!least) return any;
+      if (!least) break;
       victim = std::move(least->ready.front());
       least->ready.pop_front();
-      memory_mb -= least->shape.memory_mb;
+      given += least->shape.memory_mb;
     }
-    any = true;  // it ends here
+    // It ends here.
   }
-  return any;
+  return given;
 }
 
 void WarmPool::Stop() {
@@ -102,20 +112,19 @@ void WarmPool::Stop() {
   shelves_.clear();
 }
 
-std::vector<WarmPool::Size> WarmPool::sizes() const {
+std::map<std::string, int> WarmPool::sizes() const {
   std::lock_guard lock(mutex_);
-  std::vector<Size> sizes;
+  std::map<std::string, int> sizes;
   for (const auto& [place, shelf] : shelves_) {
-    sizes.push_back({shelf.shape.template_name, static_cast<int>(shelf.ready.size())});
+    sizes[shelf.shape.template_name] += static_cast<int>(shelf.ready.size());
   }
   return sizes;
 }
 
 int WarmPool::Wanted(const Shelf& shelf) const {
   const auto& fixed = services_.config.warm_pool.fixed;
-  if (const auto own = fixed.find(shelf.shape.template_name); own != fixed.end()) {
-    return own->second;
-  }
+  const auto own = fixed.find(shelf.shape.template_name);
+  if (own != fixed.end() && (shelf.shape.plain || own->second == 0)) return own->second;
   const auto now = Clock::now();
   if (now - shelf.last_taken > kKeptFor) return 0;
   const auto recent = std::ranges::count_if(

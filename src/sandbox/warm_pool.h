@@ -10,7 +10,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "sandbox/restore.h"
 
@@ -41,6 +40,8 @@ struct PoolShape {
   int memory_mb = 0;
   int disk_mb = 0;
   bool egress = false;
+  // Of a template as it is, that a number of its own in WarmPoolConfig is meant for.
+  bool plain = false;
 };
 
 // Thread-safe. The machines are no sandboxes yet: they have no record, and what a killed server
@@ -48,25 +49,23 @@ struct PoolShape {
 class WarmPool {
  public:
   // How many are kept ready of a template: as many as were taken in the last minute, within the
-  // limit; none after ten minutes without one. A template with a number of its own always has that.
+  // limit; none after ten minutes without one. A template with a number of its own always has that
+  // many of its plain shape.
   explicit WarmPool(Services& services);
   ~WarmPool() { Stop(); }
 
   // Has it keep machines of this, though nobody has asked for one yet.
   void Add(const PoolShape& shape);
-  // One that is ready, or null. Either way there will be more from now on.
+  // One that is ready, or null, which is counted. Either way there will be more from now on.
   std::unique_ptr<ReadyMachine> Take(const PoolShape& shape);
-  // Ends machines until this much memory has been given back, the least wanted first; false when
-  // there was nothing to give.
-  bool GiveBack(int64_t memory_mb);
+  // Ends machines until this much memory has been given back, the least wanted first; answers how
+  // much has been.
+  int64_t GiveBack(int64_t memory_mb);
   // Ends all, and makes no more.
   void Stop();
 
-  struct Size {
-    std::string template_name;
-    int ready = 0;
-  };
-  std::vector<Size> sizes() const;
+  // How many are ready of each template.
+  std::map<std::string, int> sizes() const;
 
  private:
   using Clock = Deadline::Clock;
@@ -80,8 +79,9 @@ class WarmPool {
   };
 
   void Run();
-  // What is to be made next; the lock is held, as for all of these. If there is nothing now, `when`
-  // is set to when to look again.
+  // The shelf of this shape; the lock is held, as for all of these.
+  Shelf& PutShape(const PoolShape& shape);
+  // What is to be made next. If there is nothing now, `when` is set to when to look again.
   Shelf* FindNeed(Clock::time_point& when);
   // What has a machine to give back.
   Shelf* FindLeastWanted();

@@ -9,6 +9,7 @@ namespace {
 
 using store::SandboxState;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class WarmPoolTest : public ManagerFixture {
  protected:
@@ -52,6 +53,9 @@ TEST_F(WarmPoolTest, IsFilledBehindTheFirstAndHandedOut) {
   ASSERT_TRUE(WaitForReady(2));
   EXPECT_EQ(engine_->restores(), before + 2);
   EXPECT_THAT(manager_->MetricsText(), HasSubstr("wrenn_creates_total{origin=\"pool\"} 1\n"));
+  // The second one's.
+  EXPECT_THAT(manager_->MetricsText(),
+              HasSubstr("wrenn_warm_pool_misses_total{template=\"minimal\"} 1\n"));
   // Those that wait are no sandboxes, but have their part of the memory.
   EXPECT_EQ(manager_->List(kTenant)->size(), 3u);
   EXPECT_EQ(manager_->totals().sandboxes, 3);
@@ -123,6 +127,7 @@ TEST_F(WarmPoolTest, ATemplateCanAlwaysHaveSome) {
   (void)Create();
   (void)Create();
   EXPECT_EQ(engine_->alive(), 2);
+  EXPECT_THAT(manager_->MetricsText(), Not(HasSubstr("misses_total{"))) << "there is no pool";
   config_.warm_pool.fixed = {{"minimal", 3}, {"no-such", 1}};
   StartManager();
   ASSERT_TRUE(WaitForReady(3));
@@ -135,6 +140,45 @@ TEST_F(WarmPoolTest, ATemplateThatAlwaysHasSomeHasThemFromItsFirstBootOn) {
   StartManager();
   (void)Create();
   EXPECT_TRUE(WaitForReady(2));
+}
+
+TEST_F(WarmPoolTest, WhatATemplateAlwaysHasIsOfItsOwnShape) {
+  config_.warm_pool = {.most = 0, .fixed = {{"minimal", 2}}};
+  StartManager();
+  (void)Create();
+  ASSERT_TRUE(WaitForReady(2));
+  CreateRequest odd;
+  odd.memory_mb = 192;
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(manager_->Create(kTenant, odd));
+  EXPECT_FALSE(WaitFor([&] { return Ready() > 2; }, milliseconds(500)));
+  CreateRequest spelled_out;
+  spelled_out.memory_mb = 128;
+  EXPECT_EQ(manager_->Create(kTenant, spelled_out)->origin, "warm pool");
+  EXPECT_TRUE(WaitForReady(2));
+}
+
+// Two sandboxes want what one machine of the pool has.
+TEST_F(WarmPoolTest, CreatesAtOnceShareWhatIsGivenBack) {
+  config_.limits.max_memory_mb = 4 * 128;
+  config_.warm_pool = {.most = 0, .fixed = {{"minimal", 1}}};
+  CreateRequest half;
+  half.memory_mb = 64;
+  StartManager();
+  (void)Create();
+  for (int round = 0; round < 5; ++round) {
+    ASSERT_TRUE(WaitForReady(1));
+    std::vector<std::thread> clients;
+    std::atomic<int> made = 0;
+    for (int i = 0; i < 6; ++i) {
+      clients.emplace_back([&] { made += manager_->Create(kTenant, half).has_value(); });
+    }
+    for (auto& client : clients) client.join();
+    EXPECT_EQ(made, 6);
+    for (const auto& record : *manager_->List(kTenant)) {
+      if (record.memory_mb == 64) ASSERT_TRUE(manager_->Destroy(kTenant, record.id));
+    }
+    StartManager();  // else the pool waits a while before it makes another
+  }
 }
 
 TEST_F(WarmPoolTest, AFailureIsTriedAgainLaterAndLeavesNothing) {
