@@ -98,6 +98,13 @@ TEST_F(ForkTest, APausedOneCanBeForked) {
   ASSERT_TRUE(children) << children.error().ToString();
   for (const auto& child : *children) EXPECT_EQ(Memory(child.id)[9], 'p');
   EXPECT_EQ(Stored(parent).state, SandboxState::kPaused);
+  const auto events = manager_->Events(kTenant, parent);
+  ASSERT_TRUE(events);
+  EXPECT_EQ(events->back().kind, "snapshot");
+  EXPECT_TRUE(events->back().details.contains("links_ms"));
+  EXPECT_TRUE(events->back().details.contains("total_ms"));
+  EXPECT_NE(manager_->MetricsText().find("transition=\"snapshot\",phase=\"commit\""),
+            std::string::npos);
   EXPECT_EQ(Snapshots().size(), 1u);
 }
 

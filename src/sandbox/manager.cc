@@ -1,5 +1,7 @@
 #include "sandbox/manager.h"
 
+#include <mutex>
+
 #include "base/gate.h"
 #include "base/id.h"
 #include "base/revert.h"

@@ -192,7 +192,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   Status ReleasePaused();
   Status BringBack(const Source& source, bool& standby, Phases& phases);
   Result<snapshot::Manifest> CopySnapshot(const std::string& id, const std::string& place,
-                                          snapshot::Durability durability);
+                                          snapshot::Durability durability, Phases& phases);
 
   // sandbox_standby.cc
   bool MayStandBy() const;

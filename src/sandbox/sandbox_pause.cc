@@ -193,7 +193,9 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
                                                  snapshot::Durability durability) {
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   Phases phases = BeginPhases("snapshot");
-  if (state() == SandboxState::kPaused) return CopySnapshot(id, place, durability);
+  if (state() == SandboxState::kPaused) {
+    return CopySnapshot(id, place, durability, phases);
+  }
   {
     std::lock_guard lock(mutex_);
     RETURN_IF_ERROR(CheckRunning());
@@ -228,7 +230,7 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
 
 // A paused one's snapshot is copied by links.
 Result<snapshot::Manifest> Sandbox::CopySnapshot(const std::string& id, const std::string& place,
-                                                 snapshot::Durability durability) {
+                                                 snapshot::Durability durability, Phases& phases) {
   const std::string from = services_.config.paths.Snapshot(record().snapshot);
   ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::Open(from));
   ASSIGN_OR_RETURN(snapshot::Draft draft, snapshot::Draft::Make(place));
@@ -237,12 +239,18 @@ Result<snapshot::Manifest> Sandbox::CopySnapshot(const std::string& id, const st
     if ("/" + name == snapshot::kManifestFile) continue;
     RETURN_IF_ERROR(os::LinkFile(from + "/" + name, draft.path() + "/" + name));
   }
+  phases.Mark("links");
   if (durability == snapshot::Durability::kDurable) {
     RETURN_IF_ERROR(snapshot::AddLayerDigests(from, manifest));
+    phases.Mark("digests");
   }
   manifest.id = id;
   manifest.created_at = std::chrono::system_clock::now();
   RETURN_IF_ERROR(draft.Commit(manifest, durability));
+  phases.Mark("commit");
+  const json::object times = phases.Finish();
+  (void)RecordFact({SandboxState::kPaused, record().reason, "snapshot", "done", times});
+  services_.Tell(Severity::kInfo, id_, "snapshot taken", times);
   return manifest;
 }
 

@@ -1,5 +1,7 @@
 #include "sandbox/warm_pool.h"
 
+#include <thread>
+
 #include <gmock/gmock.h>
 
 #include "sandbox/manager_fixture.h"
@@ -163,6 +165,7 @@ TEST_F(WarmPoolTest, CreatesAtOnceShareWhatIsGivenBack) {
   config_.warm_pool = {.most = 0, .fixed = {{"minimal", 1}}};
   CreateRequest half;
   half.memory_mb = 64;
+  ASSERT_TRUE(real_store_->PutTemplate(catalogue_->Find(kTenant, "minimal")->record, false));
   StartManager();
   (void)Create();
   for (int round = 0; round < 5; ++round) {
