@@ -44,7 +44,7 @@ class FakeManager final : public sandbox::Manager {
     record.on_timeout = request.on_timeout.value_or("pause");
     record.auto_resume = request.auto_resume;
     record.network = sandbox::ToJson(request.network);
-    record.origin = "template";
+    record.origin = request.cold ? "boot" : "template";
     record.metadata = request.metadata;
     record.envs = request.envs;
     record.engine = "fake/none";
@@ -101,8 +101,13 @@ class FakeManager final : public sandbox::Manager {
     return Change(tenant, id, store::SandboxState::kRunning, store::SandboxState::kPaused, reason);
   }
 
-  Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) override {
-    return Change(tenant, id, store::SandboxState::kPaused, store::SandboxState::kRunning, "");
+  Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id,
+                                      bool cold) override {
+    RETURN_IF_ERROR(
+        Change(tenant, id, store::SandboxState::kPaused, store::SandboxState::kRunning, ""));
+    std::lock_guard lock(mutex_);
+    if (cold) records_[id].origin = "boot";
+    return records_[id];
   }
 
   Result<std::vector<store::SandboxRecord>> Fork(const std::string& tenant, const std::string& id,

@@ -45,6 +45,7 @@ Result<sandbox::CreateRequest> DecodeCreate(const json::object& object) {
   request.timeout_sec = reader.Int("timeout_sec", request.timeout_sec, 0, kMaxTimeoutSec);
   if (reader.Has("on_timeout")) request.on_timeout = reader.String("on_timeout");
   request.auto_resume = reader.Bool("auto_resume");
+  request.cold = reader.Bool("cold");
   ASSIGN_OR_RETURN(request.network, ReadNetwork(reader));
   request.envs = reader.StringMap("envs");
   request.metadata = reader.StringMap("metadata");
@@ -98,8 +99,12 @@ Status PauseSandbox(Context& context) {
 }
 
 Status ResumeSandbox(Context& context) {
+  ASSIGN_OR_RETURN(const json::object body, context.ReadJson());
+  JsonReader reader(body);
+  const bool cold = reader.Bool("cold");
+  RETURN_IF_ERROR(reader.FinishStrict());
   ASSIGN_OR_RETURN(const store::SandboxRecord record,
-                   context.services.manager.Resume(context.tenant, context.sandbox_id()));
+                   context.services.manager.Resume(context.tenant, context.sandbox_id(), cold));
   return context.RespondJson(200, SandboxView(record));
 }
 

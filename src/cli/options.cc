@@ -33,6 +33,8 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
       ->type_name("WHAT");
   app.add_flag("--auto-resume", options.auto_resume,
                "While it is paused, let a command, copy or terminal bring it back");
+  app.add_flag("--cold", options.cold,
+               "Boot it, without the memory of the snapshot that it starts from");
   app.add_flag("--egress", options.egress,
                "Let it reach the internet; by default it has no network");
   AddNetworkOptions(app, options.network);
@@ -72,6 +74,7 @@ Result<json::object> CreateRequest(const SandboxOptions& options) {
   if (options.disk_mb) request["disk_mb"] = options.disk_mb;
   if (!options.on_timeout.empty()) request["on_timeout"] = options.on_timeout;
   if (options.auto_resume) request["auto_resume"] = true;
+  if (options.cold) request["cold"] = true;
   if (options.egress) request["egress"] = true;
   json::object network = NetworkMembers(options.network);
   if (!network.empty()) request["network"] = std::move(network);

@@ -23,6 +23,7 @@ struct SandboxOptions {
   int64_t timeout_sec = 300;
   std::string on_timeout;  // empty: the server's default
   bool auto_resume = false;
+  bool cold = false;
   bool egress = false;
   NetworkOptions network;
   std::vector<std::string> envs;

@@ -25,7 +25,7 @@ TEST(SandboxOptions, WhatIsNotSaidIsLeftToTheServer) {
 
 TEST(SandboxOptions, EachBecomesAField) {
   EXPECT_EQ(Request({"--template", "t", "--vcpus", "2", "--memory", "256", "--disk", "1024",
-                     "--timeout", "9", "--on-timeout", "stop", "--auto-resume", "--egress", "--env",
+                     "--timeout", "9", "--on-timeout", "stop", "--auto-resume", "--cold", "--egress", "--env",
                      "A=b=c", "--label", "x="}),
             (json::object{{"template", "t"},
                           {"vcpus", 2},
@@ -34,6 +34,7 @@ TEST(SandboxOptions, EachBecomesAField) {
                           {"timeout_sec", 9},
                           {"on_timeout", "stop"},
                           {"auto_resume", true},
+                          {"cold", true},
                           {"egress", true},
                           {"envs", {{"A", "b=c"}}},
                           {"metadata", {{"x", ""}}}}));

@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds kLimit{600'000};
 struct Options {
   std::vector<std::string> ids;
   int count = 1;
+  bool cold = false;
   bool json = false;
 };
 
@@ -30,10 +31,11 @@ Result<int> Post(const Options& options, const char* action, const char* doing) 
   ASSIGN_OR_RETURN(const auto ids, ResolveIds(api, options.ids));
   std::mutex mutex;
   std::map<std::string, json::value> answers;
+  json::object request;
+  if (options.cold) request["cold"] = true;
   const auto post = [&](const std::string& id) -> Status {
-    const json::object nothing;
     ASSIGN_OR_RETURN(json::value answer,
-                     api.Call("POST", SandboxTarget(id, action), &nothing, kLimit));
+                     api.Call("POST", SandboxTarget(id, action), &request, kLimit));
     std::lock_guard lock(mutex);
     answers[id] = std::move(answer);
     return {};
@@ -101,7 +103,10 @@ void AddPause(CLI::App& app, Invocation& invocation) {
 void AddResume(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   auto* command = AddWithIds(app, "resume", "Let paused sandboxes go on", options);
+  command->add_flag("--cold", options->cold, "Boot them from their disks; their memory is lost");
   command->footer(
+      "With --cold a sandbox starts anew with the files that are on its disk, its programs are gone.\n"
+      "It is for one whose memory does not fit the VMM of this host any more, after an update say.\n\n"
       "Examples:\n"
       "  wrenn resume sb-4k2");
   command->callback([&invocation, options] {

@@ -129,10 +129,11 @@ class ManagerImpl final : public Manager {
     return sandbox->executor().Call([sandbox, reason] { return sandbox->Pause(reason); });
   }
 
-  Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) override {
+  Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id,
+                                      bool cold) override {
     ASSIGN_OR_RETURN(const Gate::Pass pass, Enter());
     ASSIGN_OR_RETURN(const auto sandbox, directory_.Find(tenant, id));
-    return ResumeIt(sandbox);
+    return ResumeIt(sandbox, cold);
   }
 
   Result<std::vector<store::SandboxRecord>> Fork(const std::string& tenant, const std::string& id,
@@ -221,7 +222,7 @@ class ManagerImpl final : public Manager {
     const store::SandboxRecord record = sandbox->record();
     if (record.auto_resume && IsPausing(record.state)) {
       // kAborted: somebody else was quicker, or it has not been paused after all.
-      const auto resumed = ResumeIt(sandbox);
+      const auto resumed = ResumeIt(sandbox, false);
       if (!resumed && resumed.error().code != Code::kAborted) return Fail(resumed.error());
     }
     return sandbox->Use();
@@ -311,11 +312,11 @@ class ManagerImpl final : public Manager {
     return Fail(Code::kUnimplemented, "{}", engine().snapshots_explanation);
   }
 
-  Result<store::SandboxRecord> ResumeIt(const std::shared_ptr<Sandbox>& sandbox) {
+  Result<store::SandboxRecord> ResumeIt(const std::shared_ptr<Sandbox>& sandbox, bool cold) {
     RETURN_IF_ERROR(CheckSnapshots());
     const std::string kernel = config_.paths.Kernel(sandbox->record().kernel);
     RETURN_IF_ERROR(Settle(kernel + "/vmlinux", kernel + "/initramfs"));
-    return sandbox->executor().Call([sandbox] { return sandbox->Resume(); });
+    return sandbox->executor().Call([sandbox, cold] { return sandbox->Resume(cold); });
   }
 
   Result<Reservation> Reserve(const Amount& amount) {
@@ -348,7 +349,7 @@ class ManagerImpl final : public Manager {
         RETURN_IF_ERROR(FillFromSnapshot(services_, from, request));
         ASSIGN_OR_RETURN(const store::SandboxRecord record,
                          MakePlan(store::kDefaultTenant, request, from, config_.limits));
-        ASSIGN_OR_RETURN(const Source source, SourceOf(services_, record, from));
+        ASSIGN_OR_RETURN(const Source source, SourceOf(services_, record, from, false));
         if (source.IsRestore()) pool_.Add(ShapeOf(record, source, true));
         return {};
       };
@@ -370,7 +371,7 @@ class ManagerImpl final : public Manager {
     ASSIGN_OR_RETURN(store::SandboxRecord record, MakePlan(tenant, request, from, config_.limits));
     record.disk_backend = disk_backend_;
     RETURN_IF_ERROR(Settle(from.vmlinux, from.initramfs));
-    ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from));
+    ASSIGN_OR_RETURN(Source source, SourceOf(services_, record, from, request.cold));
     snapshot = source.snapshot;
     if (source.IsRestore()) source.ready = pool_.Take(ShapeOf(record, source, plain));
     if (source.ready) record.id = source.ready->id;

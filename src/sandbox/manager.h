@@ -33,6 +33,7 @@ struct CreateRequest {
   // "pause" or "stop"; by default "pause" where the engine can.
   std::optional<std::string> on_timeout;
   bool auto_resume = false;  // a Use() while it is paused lets it go on
+  bool cold = false;         // boots, also where there is memory that it could go on with
   Network network;           // what is absent: as the template's snapshot, else as by default
   // Whether its machine has a network; by default when the policy lets it reach anything.
   std::optional<bool> has_network;
@@ -123,12 +124,14 @@ class Manager {
   virtual Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
                                             const std::string& reason) = 0;
   // Freezes it with its memory and gives back what it uses but disk space, its memory after a while
-  // or when others want it (ManagerConfig::standby); brings it back. A failure leaves it as it was.
-  // kAborted when it does not run, or is not paused; kResourceExhausted when there is no room for
-  // it now.
+  // or when others want it (ManagerConfig::standby); brings it back. With `cold` it boots from its disk
+  // and its memory is lost, which is the way for one whose memory does not fit this host's engine
+  // any more (kFailedPrecondition). A failure leaves it as it was. kAborted when it does not run, or
+  // is not paused; kResourceExhausted when there is no room for it now.
   virtual Result<store::SandboxRecord> Pause(const std::string& tenant, const std::string& id,
                                              const std::string& reason) = 0;
-  virtual Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id) = 0;
+  virtual Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id,
+                                              bool cold = false) = 0;
 
   // Makes `count` sandboxes that go on from where this one is now, itself running on (or paused as
   // it is): all or none. The most at once: kMaxForks.

@@ -18,7 +18,7 @@ class Metrics {
   void Observe(std::string_view transition, std::string_view phase, double seconds);
   // A sandbox that was made: "boot", "template", "snapshot", "pool", "fork", or "failed".
   void CountCreate(std::string_view origin);
-  // One that was resumed: by its "standby", by a "restore", or "failed".
+  // One that was resumed: by its "standby", by a "restore", by a "boot", or "failed".
   void CountResume(std::string_view way);
   // A sandbox that could have come from the warm pool, had one been ready.
   void CountPoolMiss(const std::string& template_name);

@@ -185,8 +185,40 @@ TEST_F(PauseTest, ASnapshotOfAnotherEngineIsRefusedWithTheReason) {
   ASSERT_FALSE(resumed);
   EXPECT_EQ(resumed.error().code, Code::kFailedPrecondition);
   EXPECT_THAT(resumed.error().message, HasSubstr("made with another engine"));
+  EXPECT_THAT(resumed.error().message, HasSubstr("--cold"));
   EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
   engine_->build = "1";
+  Resume(id);
+}
+
+TEST_F(PauseTest, OneThatDoesNotFitAnyMoreCanBootFromItsDisk) {
+  const std::string id = Create();
+  Memory(id)[5000] = 'a';
+  Pause(id);
+  const std::string snapshot = SnapshotFolder(id);
+  const auto frozen = snapshot::ReadManifest(snapshot);
+  ASSERT_TRUE(frozen);
+  engine_->build = "2";
+  engine_->Set({.boot_fails = true});
+  EXPECT_FALSE(manager_->Resume(kTenant, id, true));
+  EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
+  EXPECT_EQ(Stored(id).origin, "boot");
+  engine_->Set({});
+  const int boots = engine_->boots();
+  const auto resumed = manager_->Resume(kTenant, id, true);
+  ASSERT_TRUE(resumed) << resumed.error().ToString();
+  EXPECT_EQ(resumed->state, SandboxState::kRunning);
+  EXPECT_EQ(resumed->origin, "boot: resumed without its memory");
+  EXPECT_EQ(Stored(id).origin, resumed->origin);
+  EXPECT_EQ(engine_->boots(), boots + 1);
+  EXPECT_EQ(Memory(id)[5000], 0);
+  // A new layer over those that were frozen.
+  const auto layers = disk::FindLayers(config_.paths.Sandbox(id));
+  ASSERT_TRUE(layers);
+  EXPECT_EQ(layers->size(), frozen->layers.size() + 1);
+  EXPECT_FALSE(os::Exists(snapshot));
+  EXPECT_EQ(manager_->Events(kTenant, id)->back().details.at("way"), "boot");
+  Pause(id);
   Resume(id);
 }
 

@@ -29,7 +29,7 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, H
   SetDisk(config, restored.disk);
   config.memory = files.MemoryBase();
   config.disk_rate = services.config.disk_rate;
-  RETURN_IF_ERROR(services.engine.CheckFingerprint(config, source.manifest->fingerprint));
+  RETURN_IF_ERROR(CheckFits(services, config, *source.manifest));
   phases.Mark("disk");
   RETURN_IF_ERROR(share.Acquire(base, policy, config));
   phases.Mark("host");

@@ -79,9 +79,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Freezes it into a snapshot and gives back all that it uses but disk space; its machine may
   // stand by for a while. On failure it runs on. kAborted when it does not run.
   Result<store::SandboxRecord> Pause(const std::string& reason);
-  // Brings it back. On failure it is paused as it was. kAborted when it is not paused;
-  // kResourceExhausted when there is no room for it.
-  Result<store::SandboxRecord> Resume();
+  // Brings it back, `cold` without its memory. On failure it is paused as it was. kAborted when it
+  // is not paused; kResourceExhausted when there is no room for it.
+  Result<store::SandboxRecord> Resume(bool cold);
   // Ends its machine if that stands by; the sandbox is as paused as before.
   void EndStandby(const std::string& why);
   // The same if StandbyDeadline() has passed.

@@ -119,7 +119,7 @@ Status Sandbox::ReleasePaused() {
   return files_.RemoveAllButLogs();
 }
 
-Result<store::SandboxRecord> Sandbox::Resume() {
+Result<store::SandboxRecord> Sandbox::Resume(bool cold) {
   const store::SandboxRecord before = record();
   if (IsRemoved()) return Fail(Code::kNotFound, "no sandbox '{}'", id_);
   if (before.state != SandboxState::kPaused) {
@@ -132,6 +132,16 @@ Result<store::SandboxRecord> Sandbox::Resume() {
   auto manifest = snapshot::ReadManifest(source.snapshot);
   if (!manifest) return Fail(manifest.error().WithContext("it cannot be resumed"));
   source.manifest = std::move(*manifest);
+  source.cold = cold;
+  if (cold) {
+    const std::string kernel = services_.config.paths.Kernel(before.kernel);
+    source.boot.vmlinux = kernel + "/vmlinux";
+    source.boot.initramfs = kernel + "/initramfs";
+    EndStandby("it is resumed without its memory");
+    if (HoldsMachine()) {
+      return Fail(Code::kUnavailable, "its machine of before could not be ended: try again");
+    }
+  }
   RETURN_IF_ERROR(TakeBack());
   if (Status intent = RecordIntent({SandboxState::kResuming, "", "resume", "intent"}, false);
       !intent) {
@@ -147,6 +157,7 @@ Result<store::SandboxRecord> Sandbox::Resume() {
     store::SandboxRecord next = record();
     next.state = SandboxState::kRunning;
     next.snapshot.clear();
+    if (cold) next.origin = "boot: resumed without its memory";
     next.last_active_at = std::chrono::system_clock::now();
     const auto event = MakeEvent({SandboxState::kRunning, "", "resume", "done", times});
     up = services_.store.UpdateSandbox(next, &event);
@@ -155,7 +166,7 @@ Result<store::SandboxRecord> Sandbox::Resume() {
       record_ = next;
     }
   }
-  services_.metrics.CountResume(!up ? "failed" : standby ? "standby" : "restore");
+  services_.metrics.CountResume(!up ? "failed" : standby ? "standby" : cold ? "boot" : "restore");
   if (!up) {
     const Error error = ExplainFailure(up.error()).WithContext("it could not be resumed");
     const Status torn = TearDownMachine();
@@ -177,7 +188,7 @@ Result<store::SandboxRecord> Sandbox::Resume() {
 // From its standby where it has one (`standby`), else from its snapshot. `standby` becomes false
 // where it was of no use.
 Status Sandbox::BringBack(const Source& source, bool& standby, Phases& phases) {
-  phases.Note("way", json::value(standby ? "standby" : "restore"));
+  phases.Note("way", json::value(standby ? "standby" : source.cold ? "boot" : "restore"));
   if (!standby) return BringUp(source, phases);
   Status up = GoOnFromStandby(source, phases);
   if (up || IsInterrupted()) return up;

@@ -123,11 +123,14 @@ Status Sandbox::BringUp(const Source& source, Phases& phases) {
 
 Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   const store::SandboxRecord planned = record();
-  // Only now that the record names them are image and kernel safe from removal: look again.
-  const auto still = services_.catalogue.Find(tenant_, planned.template_name);
-  if (!still || still->record.image != planned.image || still->record.kernel != planned.kernel) {
-    return Fail(Code::kAborted, "template '{}' has been changed meanwhile: try again",
-                planned.template_name);
+  // Only now that the record names them are image and kernel safe from removal: look again. Those of
+  // a sandbox that was paused have been all the time.
+  if (planned.state == SandboxState::kStarting) {
+    const auto still = services_.catalogue.Find(tenant_, planned.template_name);
+    if (!still || still->record.image != planned.image || still->record.kernel != planned.kernel) {
+      return Fail(Code::kAborted, "template '{}' has been changed meanwhile: try again",
+                  planned.template_name);
+    }
   }
   RETURN_IF_ERROR(files_.MakeFolders());
   const uint64_t disk_bytes = static_cast<uint64_t>(planned.disk_mb) << 20;

@@ -35,11 +35,11 @@ bool IsOfBackend(const snapshot::Manifest& manifest, const std::string& backend)
 }
 
 Result<Source> OfTemplateSnapshot(const Services& services, const store::SandboxRecord& record,
-                                  const template_::Resolved& from) {
+                                  const template_::Resolved& from, bool cold) {
   const std::string place = services.config.paths.Snapshot(from.record.snapshot);
   const std::string origin = fmt::format("snapshot '{}'", from.record.name);
   ASSIGN_OR_RETURN(snapshot::Manifest manifest, snapshot::ReadManifest(place));
-  if (manifest.vcpus == record.vcpus && manifest.memory_mb == record.memory_mb &&
+  if (!cold && manifest.vcpus == record.vcpus && manifest.memory_mb == record.memory_mb &&
       manifest.egress == record.egress && manifest.disk_mb == record.disk_mb) {
     return SourceOfSnapshot(services, place, origin, "snapshot");
   }
@@ -48,19 +48,29 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
   source.snapshot = place;
   source.manifest = std::move(manifest);
   source.cold = true;
-  source.origin = "boot: other processors, memory, disk or network than those of " + origin;
+  source.origin =
+      cold ? "boot: without the memory of " + origin
+           : "boot: other processors, memory, disk or network than those of " + origin;
   return source;
 }
 
 }  // namespace
+
+Status CheckFits(const Services& services, const vmm::MachineConfig& shape,
+                 const snapshot::Manifest& manifest) {
+  Status fits = services.engine.CheckFingerprint(shape, manifest.fingerprint);
+  if (fits || fits.error().code != Code::kFailedPrecondition) return fits;
+  Error error = std::move(fits.error());
+  error.message += "; what is on its disk can be booted without its memory: 'cold' (--cold)";
+  return Fail(std::move(error));
+}
 
 Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,
                                 std::string origin, const char* kind) {
   Source source;
   ASSIGN_OR_RETURN(source.manifest, snapshot::ReadManifest(place));
   const snapshot::Manifest& made = *source.manifest;
-  RETURN_IF_ERROR(services.engine.CheckFingerprint(Shape(made.vcpus, made.memory_mb, made.egress),
-                                                   made.fingerprint));
+  RETURN_IF_ERROR(CheckFits(services, Shape(made.vcpus, made.memory_mb, made.egress), made));
   source.snapshot = place;
   source.origin = std::move(origin);
   source.kind = kind;
@@ -96,7 +106,7 @@ Status FillFromSnapshot(const Services& services, const template_::Resolved& fro
 }
 
 Result<Source> SourceOf(const Services& services, const store::SandboxRecord& record,
-                        const template_::Resolved& from) {
+                        const template_::Resolved& from, bool cold) {
   if (!services.engine.info().snapshots) {
     if (!from.record.snapshot.empty()) {
       return Fail(Code::kFailedPrecondition,
@@ -108,7 +118,15 @@ Result<Source> SourceOf(const Services& services, const store::SandboxRecord& re
     source.boot = from;
     return source;
   }
-  if (!from.record.snapshot.empty()) return OfTemplateSnapshot(services, record, from);
+  if (!from.record.snapshot.empty()) {
+    return OfTemplateSnapshot(services, record, from, cold);
+  }
+  if (cold) {
+    Source source;
+    source.boot = from;
+    source.origin = "boot: asked for";
+    return source;
+  }
   const std::string place = WarmPlace(services, record);
   if (os::Exists(place)) {
     auto warm = SourceOfSnapshot(services, place, "template", "template");

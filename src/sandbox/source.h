@@ -41,10 +41,15 @@ Status FillFromSnapshot(const Services& services, const template_::Resolved& fro
                         CreateRequest& request);
 
 // What a new sandbox of this template starts from: its snapshot where it has one that fits, else
-// the warm machine of an earlier boot, else a boot. kFailedPrecondition when its snapshot cannot be
-// restored on this host, kDataLoss when it is damaged.
+// the warm machine of an earlier boot, else a boot; with `cold` a boot in any case.
+// kFailedPrecondition when its snapshot cannot be restored on this host, kDataLoss when it is
+// damaged.
 Result<Source> SourceOf(const Services& services, const store::SandboxRecord& record,
-                        const template_::Resolved& from);
+                        const template_::Resolved& from, bool cold);
+
+// kFailedPrecondition, with the remedy, when a machine of this shape cannot take up the snapshot.
+Status CheckFits(const Services& services, const vmm::MachineConfig& shape,
+                 const snapshot::Manifest& manifest);
 
 // A snapshot by its folder. Errors as above.
 Result<Source> SourceOfSnapshot(const Services& services, const std::string& place,

@@ -388,6 +388,19 @@ TEST_F(StandbyTest, ThePoolsMachinesGoBeforeIt) {
   Resume(second);
 }
 
+TEST_F(StandbyTest, IsEndedWhenItsMemoryIsNotWanted) {
+  StartManager();
+  const std::string id = Create();
+  Memory(id)[1] = 'k';
+  Pause(id);
+  const auto resumed = manager_->Resume(kTenant, id, true);
+  ASSERT_TRUE(resumed) << resumed.error().ToString();
+  EXPECT_EQ(Memory(id)[1], 0);
+  EXPECT_EQ(Resumes("boot"), 1);
+  EXPECT_EQ(engine_->alive(), 1);
+  EXPECT_EQ(manager_->totals().memory_mb, 128);
+}
+
 TEST_F(StandbyTest, ThePoolGivesItsMemoryBackBeforeThem) {
   config_.limits.max_memory_mb = 8 * 128;
   config_.warm_pool = {.most = 0, .fixed = {{"minimal", 1}}};
