@@ -4,6 +4,7 @@
 #include <span>
 
 #include "base/io.h"
+#include "cli/spinner.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -80,7 +81,9 @@ Result<std::unique_ptr<wire::HttpClient>> SendBody(const Api& api, const std::st
   RETURN_IF_ERROR(CopyTo(writer, from, length, what, sent));
   // A server that refuses answers before it has read all: the answer says more than the broken
   // pipe.
+  Spinner spinner(what + ": the server is at work on it");
   const Status answered = http->ReadHead(Deadline::After(answer_limit));
+  spinner.Stop();
   if (!answered) return Fail(sent ? answered.error() : sent.error());
   if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
   if (!sent) return Fail(std::move(sent.error()));

@@ -15,6 +15,7 @@
 #include "cli/invocation.h"
 #include "cli/local_file.h"
 #include "cli/output.h"
+#include "cli/spinner.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -38,7 +39,11 @@ Result<uint64_t> Download(const Api& api, const std::string& name,
                           const std::function<Status(std::string_view)>& sink) {
   ASSIGN_OR_RETURN(const auto http, api.Connect());
   const std::string target = fmt::format("/v1/snapshots/{}/export", PercentEncode(name));
-  RETURN_IF_ERROR(http->Send(api.MakeHead("GET", target), {}, Deadline::After(kCheckLimit)));
+  {
+    // It reads all before it answers.
+    Spinner spinner("checking '" + name + "'");
+    RETURN_IF_ERROR(http->Send(api.MakeHead("GET", target), {}, Deadline::After(kCheckLimit)));
+  }
   if (auto error = api.ErrorOf(*http, StepDeadline())) return Fail(std::move(*error));
   Status written;
   const auto bytes = ReceiveBody(*http, "exporting " + name, [&](std::string_view data) {

@@ -8,6 +8,7 @@
 #include "cli/invocation.h"
 #include "cli/local.h"
 #include "cli/output.h"
+#include "cli/spinner.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "template/catalogue.h"
@@ -95,7 +96,10 @@ Result<int> RemoveTemplates(const std::vector<std::string>& names, bool as_json)
       return template_::MakeCatalogue(local.paths, *local.store)
           ->Remove(store::kDefaultTenant, name);
     };
-    if (const Status removed = remove(); !removed) {
+    Spinner spinner("removing '" + name + "'");
+    const Status removed = remove();
+    spinner.Stop();
+    if (!removed) {
       PrintError(removed.error());
       code = kFailure;
     } else if (as_json) {
