@@ -96,7 +96,7 @@ class Machine {
   // instant.
   //
   // Guest RAM, as long as the machine runs. kFailedPrecondition when it was started without
-  // MachineConfig::memory.
+  // MachineConfig::memory, or by another build of the VMM than the engine's.
   virtual Result<memory::ProcessMemory> Memory() const = 0;
   // Writes the state of processors and devices, without RAM and disk, to a new file of mode 0600
   // (not synced). Frozen only.

@@ -129,6 +129,8 @@ class QemuEngine final : public Engine {
 
   // What is known of the host, once the question of KVM is settled.
   HostFacts Facts() const;
+  // A VMM of the build that fingerprints name.
+  Result<QemuParts> Launch(const MachineConfig& config, Deadline deadline, Start start) const;
 
   const QemuOptions options_;
   const std::string build_;
@@ -270,7 +272,7 @@ Status EndUnless(Status done, QemuMachine& machine) {
 Result<std::unique_ptr<Machine>> QemuEngine::Boot(const MachineConfig& config, Deadline deadline) {
   RETURN_IF_ERROR(CheckNetwork(config));
   RETURN_IF_ERROR(SettleKvm(config.kernel, config.initramfs, deadline));
-  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline));
+  ASSIGN_OR_RETURN(QemuParts parts, Launch(config, deadline, Start::kBoot));
   ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
   RETURN_IF_ERROR(EndUnless(machine->LimitDisk(config.disk_rate, deadline), *machine));
   return machine;
@@ -282,11 +284,22 @@ HostFacts QemuEngine::Facts() const {
   return facts;
 }
 
+Result<QemuParts> QemuEngine::Launch(const MachineConfig& config, Deadline deadline,
+                                     Start start) const {
+  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, start));
+  if (parts.vmm.qmp->build() == build_) return parts;
+  const std::string build = parts.vmm.qmp->build();
+  (void)parts.process.Kill(Deadline::After(seconds(10)));
+  return Fail(Error{Code::kFailedPrecondition,
+                    "QEMU was replaced after the server's start: restart the server",
+                    fmt::format("'{}' in place of '{}'", build, build_)});
+}
+
 Result<std::unique_ptr<Machine>> QemuEngine::Restore(const MachineConfig& config,
                                                      const std::string& state,
                                                      const FillMemory& fill, Deadline deadline) {
   RETURN_IF_ERROR(CheckNetwork(config));
-  ASSIGN_OR_RETURN(QemuParts parts, LaunchQemu(config, Facts(), deadline, Start::kRestore));
+  ASSIGN_OR_RETURN(QemuParts parts, Launch(config, deadline, Start::kRestore));
   ASSIGN_OR_RETURN(auto machine, QemuMachine::Start(std::move(parts)));
   const auto load = [&]() -> Status {
     RETURN_IF_ERROR(machine->LimitDisk(config.disk_rate, deadline));
@@ -376,9 +389,10 @@ Result<std::unique_ptr<Machine>> QemuEngine::Adopt(const MachineConfig& config,
   auto helpers = FindHelpers(record);
   if (!helpers) return Fail(uncontrolled(helpers.error()));
   const bool network_ended = helpers->size() < record.helpers.size();
-  ASSIGN_OR_RETURN(auto machine,
-                   QemuMachine::Start({config, std::move(*process), std::move(*helpers),
-                                       std::move(*connections), record.kvm, network_ended}));
+  const bool foreign = connections->qmp->build() != build_;
+  ASSIGN_OR_RETURN(auto machine, QemuMachine::Start({config, std::move(*process),
+                                                     std::move(*helpers), std::move(*connections),
+                                                     record.kvm, network_ended, foreign}));
   if (!network_ended) RETURN_IF_ERROR(machine->Thaw(deadline));  // else it is being ended
   return machine;
 }

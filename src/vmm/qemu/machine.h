@@ -33,6 +33,7 @@ struct QemuParts {
   VmmConnections vmm;
   bool kvm = false;
   bool network_ended = false;  // one of the helpers is gone already: then the machine is ended
+  bool foreign = false;        // not the engine's build, which could not load its state
 };
 
 // A thread of its own watches the process, its events and its output. The object must not be

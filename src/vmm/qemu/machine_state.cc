@@ -17,6 +17,12 @@ Result<memory::ProcessMemory> QemuMachine::Memory() const {
     return Fail(Code::kFailedPrecondition,
                 "the memory of '{}' cannot be taken: it has no base file", parts_.config.id);
   }
+  if (parts_.foreign) {
+    return Fail(Code::kFailedPrecondition,
+                "'{}' runs on another QEMU than is installed now, which could not go on from its "
+                "memory: copy what you need out of it, and stop it",
+                parts_.config.id);
+  }
   const pid_t pid = parts_.process.pid();
   ASSIGN_OR_RETURN(auto mappings, memory::FindMappings(pid, parts_.config.memory));
   return memory::ProcessMemory(pid, std::move(mappings));

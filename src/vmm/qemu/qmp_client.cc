@@ -43,9 +43,9 @@ Result<std::unique_ptr<QmpClient>> QmpClient::Connect(UniqueFd socket, Deadline 
 // Before anybody pumps.
 Status QmpClient::Negotiate(Deadline deadline) {
   ASSIGN_OR_RETURN(const QmpMessage first, ReadMessage(deadline));
-  if (!std::holds_alternative<QmpGreeting>(first)) {
-    return Fail(Code::kInternal, "the VMM's control socket does not speak QMP");
-  }
+  const auto* greeting = std::get_if<QmpGreeting>(&first);
+  if (!greeting) return Fail(Code::kInternal, "the VMM's control socket does not speak QMP");
+  build_ = greeting->build;
   RETURN_IF_ERROR(WriteAll(fd(), "{\"execute\":\"qmp_capabilities\"}\n", deadline));
   for (;;) {
     ASSIGN_OR_RETURN(const QmpMessage message, ReadMessage(deadline));

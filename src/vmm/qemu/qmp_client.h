@@ -38,6 +38,7 @@ class QmpClient {
   Result<int64_t> AddDescriptor(int descriptor, Deadline deadline);
 
   int fd() const { return socket_.get(); }
+  const std::string& build() const { return build_; }  // QmpGreeting's
 
   // Never waits. Takes what has arrived, hands answers to those who wait for them and events to
   // `on_event`. False when the connection has ended (or the VMM talks nonsense): everybody who
@@ -61,7 +62,8 @@ class QmpClient {
   void End();
 
   const UniqueFd socket_;
-  QmpLines lines_;  // of the pumping thread alone
+  std::string build_;  // never changed after Connect()
+  QmpLines lines_;     // of the pumping thread alone
 
   std::mutex write_mutex_;
   std::mutex mutex_;

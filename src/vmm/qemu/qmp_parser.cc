@@ -4,6 +4,7 @@ namespace wrenn::vmm {
 namespace {
 
 constexpr int64_t kMaxId = int64_t{1} << 62;
+constexpr int64_t kMaxVersion = 100000;
 
 Result<QmpMessage> ParseGreeting(const json::object& message) {
   JsonReader reader(message);
@@ -13,10 +14,15 @@ Result<QmpMessage> ParseGreeting(const json::object& message) {
   const json::object* numbers = version ? JsonReader(*version).Object("qemu") : nullptr;
   if (!numbers) return Fail(Code::kInvalidArgument, "QMP greeting without a version");
   JsonReader parts(*numbers);
-  greeting.major = static_cast<int>(parts.Int("major", 0, 0, 100000));
-  greeting.minor = static_cast<int>(parts.Int("minor", 0, 0, 100000));
-  greeting.micro = static_cast<int>(parts.Int("micro", 0, 0, 100000));
+  greeting.build =
+      fmt::format("QEMU emulator version {}.{}.{}", parts.Int("major", 0, 0, kMaxVersion),
+                  parts.Int("minor", 0, 0, kMaxVersion), parts.Int("micro", 0, 0, kMaxVersion));
   RETURN_IF_ERROR(parts.Finish());
+  JsonReader whole(*version);
+  if (const std::string package = whole.String("package"); !package.empty()) {
+    greeting.build += fmt::format(" ({})", package);
+  }
+  RETURN_IF_ERROR(whole.Finish());
   return greeting;
 }
 

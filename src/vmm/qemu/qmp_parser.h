@@ -17,9 +17,7 @@ namespace wrenn::vmm {
 inline constexpr size_t kMaxQmpMessage = 256 << 10;
 
 struct QmpGreeting {
-  int major = 0;
-  int minor = 0;
-  int micro = 0;
+  std::string build;  // as the first line of --version says it
 };
 struct QmpReply {
   std::optional<uint64_t> id;

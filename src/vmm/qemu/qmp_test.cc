@@ -24,7 +24,7 @@ Deadline Soon() { return Deadline::After(seconds(20)); }
 TEST(QmpParserTest, KnowsTheFourKinds) {
   auto greeting = ParseQmpMessage(kGreeting);
   ASSERT_TRUE(greeting) << greeting.error().ToString();
-  EXPECT_EQ(std::get<QmpGreeting>(*greeting).major, 7);
+  EXPECT_EQ(std::get<QmpGreeting>(*greeting).build, "QEMU emulator version 7.2.22 (x)");
   auto reply = ParseQmpMessage(R"({"return": {"status": "running"}, "id": 4})");
   ASSERT_TRUE(reply);
   EXPECT_EQ(std::get<QmpReply>(*reply).id, 4u);
