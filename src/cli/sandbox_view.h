@@ -27,6 +27,8 @@ struct SandboxView {
 
   // Whether it is over: it has a record and a console, but no machine.
   bool ended() const { return status == "stopped" || status == "error"; }
+  // Whether it has a machine, or is about to.
+  bool runs() const { return !ended() && status != "pausing" && status != "paused"; }
 };
 
 Result<SandboxView> DecodeSandbox(const json::value& value);

@@ -49,6 +49,7 @@ TEST(DecodeSandbox, RefusesWhatIsNone) {
   const auto view = DecodeSandbox(json::object{{"id", "sb-1"}, {"status", "error"}, {"vcpus", 2}});
   ASSERT_TRUE(view);
   EXPECT_TRUE(view->ended());
+  EXPECT_FALSE(view->runs());
   EXPECT_EQ(view->vcpus, 2);
 }
 

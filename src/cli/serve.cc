@@ -68,7 +68,7 @@ Result<int> ServeInBackground(const Options& options) {
 }
 
 // Those of the server that is to end, whatever server other commands talk to.
-Status StopAllSandboxes(const os::Paths& paths, const server::ServerOfRoot& server) {
+Status StopRunningSandboxes(const os::Paths& paths, const server::ServerOfRoot& server) {
   if (server.url.empty()) {
     return Fail(Code::kUnavailable,
                 "the server (pid {}) does not answer yet: try again, or without --sandboxes",
@@ -78,7 +78,7 @@ Status StopAllSandboxes(const os::Paths& paths, const server::ServerOfRoot& serv
   ASSIGN_OR_RETURN(const auto sandboxes, ListSandboxes(api));
   std::vector<std::string> ids;
   for (const SandboxView& sandbox : sandboxes) {
-    if (!sandbox.ended()) ids.push_back(sandbox.id);
+    if (sandbox.runs()) ids.push_back(sandbox.id);
   }
   const size_t failed = StopSandboxes(api, ids);
   if (failed > 0) return Fail(Code::kInternal, "{} sandboxes were not stopped", failed);
@@ -89,7 +89,7 @@ Result<int> StopServer(const Options& options) {
   ASSIGN_OR_RETURN(const server::ServerConfig config, server::LoadConfig(options.settings));
   ASSIGN_OR_RETURN(const server::ServerOfRoot server, server::RunningServer(config.paths));
   const pid_t pid = server.pid;
-  if (options.sandboxes) RETURN_IF_ERROR(StopAllSandboxes(config.paths, server));
+  if (options.sandboxes) RETURN_IF_ERROR(StopRunningSandboxes(config.paths, server));
   ASSIGN_OR_RETURN(const os::ProcessStat stat, os::ReadProcessStat(pid));
   ASSIGN_OR_RETURN(os::Process process, os::Process::Open(pid, stat.start_time));
   RETURN_IF_ERROR(process.Signal(SIGTERM));
@@ -120,7 +120,8 @@ void AddServe(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   command->add_flag("-d,--detach", options->detach, "In the background; returns when it answers");
   command->add_flag("--stop", options->stop, "End the server of this root");
-  command->add_flag("--sandboxes", options->sandboxes, "With --stop: stop all sandboxes before");
+  command->add_flag("--sandboxes", options->sandboxes,
+                    "With --stop: first stop the sandboxes that run; paused ones stay");
   command->add_option("--config", options->config, "Settings file; else /etc/wrenn/wrenn.toml")
       ->check(Unnamed(CLI::ExistingFile))
       ->transform([](const std::string& path) { return std::filesystem::absolute(path).string(); })

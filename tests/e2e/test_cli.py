@@ -222,6 +222,8 @@ class Run(unittest.TestCase):
         self.addCleanup(ended.close)
         for server in (kept, ended):
             server.wrenn("create", "--template", "minimal")
+        paused = ended.wrenn("create", "--template", "minimal", "-q").stdout.strip()
+        ended.wrenn("pause", paused)
         result = subprocess.run([WRENN, "serve", "--stop", "--sandboxes"], text=True,
                                 capture_output=True, timeout=120,
                                 env={**ended.environment(),
@@ -230,6 +232,11 @@ class Run(unittest.TestCase):
         self.assertEqual(ended.machines(), {})
         self.assertEqual([box["status"] for box in json.loads(kept.wrenn("ls", "--json").stdout)],
                          ["running"])
+        ended.stop()  # it has
+        ended.start()
+        boxes = json.loads(ended.wrenn("ls", "--all", "--json").stdout)
+        self.assertEqual(sorted(box["status"] for box in boxes), ["paused", "stopped"])
+        ended.wrenn("resume", paused)
 
     def test_another_program_on_the_port_is_no_server(self):
         """It is told as that, and not shown the root's key."""
