@@ -29,7 +29,8 @@ Result<int> Doctor(bool as_json) {
     const auto config = server::LoadConfig({});
     checks.push_back(doctor::ProbeFirecracker(
         config ? config->firecracker : server::ServerConfig().firecracker, guests_run));
-    for (auto& found : {doctor::ProbeKernel(), doctor::ProbeNetwork(), doctor::ProbeHost(paths)}) {
+    for (auto& found : {doctor::ProbeKernel(), doctor::ProbeNetwork(), doctor::ProbeNeighbours(),
+                        doctor::ProbeHost(paths)}) {
       checks.insert(checks.end(), found.begin(), found.end());
     }
   }

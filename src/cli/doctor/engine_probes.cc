@@ -59,7 +59,7 @@ Check CheckKvm(const vmm::EngineInfo& info, bool undecided, const std::string& u
     check.remedy = "wrenn template build minimal, then wrenn doctor again";
   } else {
     check.consequence =
-        "sandboxes run by software emulation (TCG): they compute some 10 to 20 times slower, and "
+        "sandboxes run by software emulation (TCG): they compute 15 to 20 times slower, and "
         "emulation is not a security boundary by QEMU's own policy: run nothing hostile here";
     check.remedy =
         "a machine with VT-x or AMD-V (or nested virtualisation in a cloud VM), and /dev/kvm open "

@@ -133,11 +133,11 @@ Check CheckUserfaultfd() {
   Check check("userfaultfd");
   if (const Status tried = TryUserfaultfd(); tried) {
     check.finding = "a page was served";
-    check.consequence = "the memory of a snapshot can be loaded as it is touched";
+    check.consequence = "no part of wrenn uses it yet";
   } else {
     check.verdict = Verdict::kLimited;
     check.finding = tried.error().message;
-    check.consequence = "snapshots are restored from local memory files alone";
+    check.consequence = "nothing is lost: no part of wrenn uses it yet";
     check.remedy =
         "let wrenn's user open /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1";
   }

@@ -27,6 +27,10 @@ std::vector<Check> ProbeKernel();
 // Makes a cgroup below one's own and removes it; answers what was found.
 Result<std::string> TryCgroup();
 
+// neighbour_probes.cc: what can tell of a guest's memory: swap, KSM, SMT. `root` is where /proc and
+// /sys are, for tests.
+std::vector<Check> ProbeNeighbours(const std::string& root = "");
+
 // host_probes.cc: reflink and room on the root's file system, memory, programs for building
 // templates.
 std::vector<Check> ProbeHost(const os::Paths& paths);

@@ -49,12 +49,40 @@ TEST(Probes, LeaveNothingBehind) {
   const auto folder = os::TemporaryDirectory::Make();
   os::Paths paths;
   paths.root = folder->path() + "/root";
-  for (const auto& checks : {ProbeHost(paths), ProbeKernel(), ProbeNetwork()}) {
+  for (const auto& checks : {ProbeHost(paths), ProbeKernel(), ProbeNetwork(), ProbeNeighbours()}) {
     EXPECT_FALSE(checks.empty());
     for (const Check& check : checks) EXPECT_FALSE(check.finding.empty()) << check.capability;
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder->path()));
   EXPECT_FALSE(os::Exists("/sys/class/net/wrenn-doctor"));
+}
+
+TEST(ProbeNeighbours, SaysWhatCanTellOfAGuest) {
+  const auto folder = os::TemporaryDirectory::Make();
+  const auto write = [&](const std::string& path, const char* text) {
+    const std::filesystem::path file = folder->path() + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  };
+  const auto swap = [&] { return ProbeNeighbours(folder->path()).at(0); };
+  for (const Check& check : ProbeNeighbours(folder->path())) {
+    EXPECT_EQ(check.verdict, Verdict::kOk) << check.capability;  // a kernel without any
+  }
+  write("/proc/swaps", "Filename\tType\tSize\n/dev/zram0 partition 1 0 100\n");
+  EXPECT_EQ(swap().verdict, Verdict::kOk);
+  write("/proc/swaps",
+        "Filename\tType\tSize\n/dev/zram0 partition 1\n/dev/sda2\tpartition 1\n/s file\n");
+  EXPECT_EQ(swap().finding, "is on: /dev/sda2, /s");
+  write("/sys/kernel/mm/ksm/run", "1\n");
+  write("/sys/devices/system/cpu/smt/active", "1\n");
+  for (const Check& check : ProbeNeighbours(folder->path())) {
+    EXPECT_EQ(check.verdict, Verdict::kLimited) << check.capability;
+  }
+  write("/sys/kernel/mm/ksm/run", "2\n");
+  write("/sys/devices/system/cpu/smt/active", "0\n");
+  for (const Check& check : ProbeNeighbours(folder->path())) {
+    EXPECT_EQ(check.verdict == Verdict::kLimited, check.capability == "swap") << check.capability;
+  }
 }
 
 TEST(ProbeFirecracker, SaysWhyItCannotBeUsed) {
