@@ -13,10 +13,11 @@ build_packages=(
   libgtest-dev libgmock-dev
 )
 
-# To run it: the machine emulator, its user-mode network, and what templates are made with.
+# To run it: the machine emulator, its user-mode network, what templates are made with, and the README's client.
 runtime_packages=(
   qemu-system-x86 qemu-utils passt
   mmdebstrap e2fsprogs busybox-static
+  curl
 )
 # Who is not root makes Debian trees as the users of a namespace (src/template/debian.cc).
 if [ "$(id -u)" -ne 0 ]; then
@@ -24,16 +25,20 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v fakechroot >/dev/null || runtime_packages+=(uidmap)
 fi
 
+# To make the emulated host, and fetch Firecracker for it.
+host_packages=(python3)
+command -v pip >/dev/null || host_packages+=(python3-pip)
+
 # To test it.
 test_packages=(
+  "${host_packages[@]}"
   clang-19 lld-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
-  shellcheck python3 python3-pytest python3-websocket python3-yaml python3-jsonschema
-  procps util-linux iproute2 nftables iptables curl xfsprogs zstd
+  shellcheck python3-pytest python3-websocket python3-yaml python3-jsonschema
+  procps util-linux iproute2 nftables iptables xfsprogs zstd
   chromium
 )
 # Node.js that is not Debian's brings an npm of its own, and conflicts with Debian's.
 command -v npm >/dev/null || test_packages+=(npm)
-command -v pip >/dev/null || test_packages+=(python3-pip)
 
 # missing_packages NAME...: those of them that are not installed, one a line.
 missing_packages() {
