@@ -146,5 +146,18 @@ TEST(Config, SettingsAreToldApart) {
   }
 }
 
+TEST(Config, TheDocumentHasEachSettingAndNoOther) {
+  const std::string document = *ReadFile(WRENN_OPERATIONS);
+  for (const Setting& setting : Settings()) {
+    const std::string row =
+        fmt::format("\n| `{}` | `{}` | `{}` | ", setting.key, setting.environment, setting.flag);
+    EXPECT_NE(document.find(row), std::string::npos) << row;
+  }
+  size_t rows = 0;
+  const std::string_view kVariable = "` | `WRENN_";
+  for (size_t at = 0; (at = document.find(kVariable, at)) != std::string::npos; ++at) ++rows;
+  EXPECT_EQ(rows, Settings().size());
+}
+
 }  // namespace
 }  // namespace wrenn::server
