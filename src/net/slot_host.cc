@@ -50,7 +50,7 @@ Status CheckFree(const IpAddress& block) {
     if (std::ranges::find(ours, route.link) != ours.end()) continue;
     return Fail(Code::kFailedPrecondition,
                 "this machine already has a route to {}/{}, and network slots would use {}/{}: "
-                "choose another network for them",
+                "remove the route, or run the server in a network namespace of its own",
                 route.address.ToString(), route.prefix, block.ToString(), kBlockPrefix);
   }
   return {};

@@ -14,7 +14,7 @@
 //
 //   server.lock                      held by the server that uses it; names that server's root
 //   sb/<id>/                         sockets
-//   net/wrenn-<number>               network namespaces of slots (mounts); net/next: a number
+//   slots/wrenn-<number>             network namespaces of slots (mounts); slots/next: a number
 #pragma once
 
 #include <string>
@@ -25,7 +25,7 @@ namespace wrenn::os {
 
 struct Paths {
   std::string root;     // /var/lib/wrenn, or $XDG_DATA_HOME/wrenn without root
-  std::string runtime;  // /run/wrenn, or <root>/run without root
+  std::string runtime;  // /run/wrenn, or <root>/run without root or of a chosen root
 
   // From $WRENN_ROOT and $WRENN_RUNTIME where set, else by the rules above. A set root without a
   // set runtime puts it at <root>/run. Nothing else counts, so that every login finds the same
