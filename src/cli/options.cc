@@ -27,8 +27,10 @@ void AddSandboxOptions(CLI::App& app, SandboxOptions& options, const std::string
       ->check(Unnamed(CLI::NonNegativeNumber))
       ->type_name("SEC")
       ->capture_default_str();
-  app.add_option("--on-timeout", options.on_timeout,
-                 "Then pause it, or stop it (default: " + on_timeout_default + ")")
+  app.add_option(
+         "--on-timeout", options.on_timeout,
+         "Then pause it, or stop it, as an engine that cannot pause always does (default: " +
+             on_timeout_default + ")")
       ->check(CLI::IsMember({"pause", "stop"}))
       ->type_name("WHAT");
   app.add_flag("--auto-resume", options.auto_resume,
