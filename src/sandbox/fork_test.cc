@@ -1,4 +1,6 @@
 // Forks, snapshots as templates, and what a create starts from.
+#include <future>
+
 #include <gmock/gmock.h>
 
 #include "base/id.h"
@@ -191,6 +193,25 @@ TEST_F(ForkTest, NamesOfSnapshots) {
   ASSERT_TRUE(os::MakeDirectory(config_.paths.Snapshot(NewId("sn"))));
   StartManager();
   EXPECT_EQ(Snapshots().size(), 2u);
+}
+
+TEST_F(ForkTest, OverwritesAtOnceLeaveOneSnapshot) {
+  const std::string ids[] = {Create(), Create()};
+  ASSERT_TRUE(manager_->CreateSnapshot(kTenant, ids[0], "one", false));
+  for (int round = 0; round < 5; ++round) {
+    std::vector<std::future<Result<store::TemplateRecord>>> made;
+    for (const std::string& id : ids) {
+      made.push_back(std::async(
+          std::launch::async, [&] { return manager_->CreateSnapshot(kTenant, id, "one", true); }));
+    }
+    for (auto& one : made) {
+      const auto record = one.get();
+      EXPECT_TRUE(record) << record.error().ToString();
+    }
+    const auto named = real_store_->FindTemplate(kTenant, "one");
+    ASSERT_TRUE(named);
+    EXPECT_EQ(Snapshots(), std::vector<std::string>{named->snapshot});
+  }
 }
 
 }  // namespace

@@ -23,7 +23,6 @@
 namespace wrenn::sandbox {
 namespace {
 
-constexpr std::chrono::seconds kLockLimit{20};
 // What a template may say; whether this host can run it is seen when it shall.
 constexpr int kMaxVcpus = 64;
 constexpr int kMaxMemoryMb = 1 << 20;
@@ -100,7 +99,7 @@ class Import {
   Result<store::TemplateRecord> Publish(const std::string& tenant, const std::string& name,
                                         bool overwrite, const snapshot::PackedIndex& index) {
     ASSIGN_OR_RETURN(const auto lock,
-                     template_::LockCatalogue(paths_, Deadline::After(kLockLimit)));
+                     template_::LockCatalogue(paths_, Deadline::After(template_::kCatalogueLimit)));
     ASSIGN_OR_RETURN(const auto before, CheckSnapshotName(services_, tenant, name, overwrite));
     Revert revert;
     revert.Add([&] { (void)template_::CollectGarbage(paths_, services_.store, lock); });
@@ -111,6 +110,7 @@ class Import {
                                                              kernel_, lock));
     record.snapshot = NewId("sn");
     RETURN_IF_ERROR(Commit(record.snapshot));
+    revert.Add([place = paths_.Snapshot(record.snapshot)] { (void)snapshot::Remove(place); });
     record.id = NewId("tp");
     record.tenant = tenant;
     record.name = name;
@@ -121,9 +121,8 @@ class Import {
     record.memory_mb = manifest_.memory_mb;
     record.size_bytes = os::AllocatedBytes(paths_.Snapshot(record.snapshot));
     record.created_at = std::chrono::system_clock::now();
-    RETURN_IF_ERROR(RecordSnapshot(services_, record, before));
+    RETURN_IF_ERROR(RecordSnapshot(services_, record, before, lock));
     revert.Disarm();
-    if (before) (void)template_::CollectGarbage(paths_, services_.store, lock);
     return record;
   }
 

@@ -1,6 +1,9 @@
 #include "sandbox/template_snapshot.h"
 
 #include "base/id.h"
+#include "base/revert.h"
+#include "template/garbage.h"
+#include "template/workspace.h"
 
 namespace wrenn::sandbox {
 namespace {
@@ -38,24 +41,21 @@ Result<std::optional<store::TemplateRecord>> CheckSnapshotName(Services& service
 }
 
 Status RecordSnapshot(Services& services, store::TemplateRecord& record,
-                      const std::optional<store::TemplateRecord>& before) {
-  const os::Paths& paths = services.config.paths;
-  Status put = services.store.PutTemplate(record, before.has_value());
-  if (!put) {
-    (void)snapshot::Remove(paths.Snapshot(record.snapshot));
-    if (put.error().code == Code::kAlreadyExists) return Fail(NameTaken(record.name));
-    return put;
-  }
+                      const std::optional<store::TemplateRecord>& before,
+                      const os::FileLock& catalogue_lock) {
+  RETURN_IF_ERROR(services.store.PutTemplate(record, before.has_value()));
+  if (!before) return {};
   // Sandboxes that were made of the earlier one have links to all they need.
-  if (before) (void)snapshot::Remove(paths.Snapshot(before->snapshot));
+  (void)snapshot::Remove(services.config.paths.Snapshot(before->snapshot));
+  (void)template_::CollectGarbage(services.config.paths, services.store, catalogue_lock);
   return {};
 }
 
 Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sandbox,
                                                  std::string name, bool overwrite) {
   if (name.empty()) name = "snapshot-" + RandomHex(8);
-  ASSIGN_OR_RETURN(const auto before,
-                   CheckSnapshotName(services, sandbox.tenant(), name, overwrite));
+  // Before the machine is disturbed; who takes the name meanwhile is seen below.
+  RETURN_IF_ERROR(CheckSnapshotName(services, sandbox.tenant(), name, overwrite));
 
   store::TemplateRecord record;
   record.id = NewId("tp");
@@ -64,6 +64,8 @@ Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sa
   ASSIGN_OR_RETURN(const snapshot::Manifest manifest, sandbox.executor().Call([&] {
     return sandbox.TakeSnapshot(record.snapshot, place, snapshot::Durability::kDurable);
   }));
+  Revert revert;
+  revert.Add([&] { (void)snapshot::Remove(place); });
 
   record.tenant = sandbox.tenant();
   record.name = name;
@@ -75,7 +77,13 @@ Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sa
   record.memory_mb = manifest.memory_mb;
   record.size_bytes = disk::AllocatedBytes(place);
   record.created_at = std::chrono::system_clock::now();
-  RETURN_IF_ERROR(RecordSnapshot(services, record, before));
+
+  ASSIGN_OR_RETURN(
+      const auto lock,
+      template_::LockCatalogue(services.config.paths, Deadline::After(template_::kCatalogueLimit)));
+  ASSIGN_OR_RETURN(const auto before, CheckSnapshotName(services, record.tenant, name, overwrite));
+  RETURN_IF_ERROR(RecordSnapshot(services, record, before, lock));
+  revert.Disarm();
   return record;
 }
 

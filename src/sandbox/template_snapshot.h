@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "os/file_lock.h"
 #include "sandbox/sandbox.h"
 
 namespace wrenn::sandbox {
@@ -16,10 +17,12 @@ Result<std::optional<store::TemplateRecord>> CheckSnapshotName(Services& service
                                                                const std::string& name,
                                                                bool overwrite);
 
-// Records a snapshot that is in its place, in the place of `before` where there is one. On failure
-// its folder is removed.
+// Records a snapshot that is in its place, in the place of `before` where there is one: what
+// CheckSnapshotName() answered under the same `catalogue_lock`. On failure its folder is for the
+// caller to remove.
 Status RecordSnapshot(Services& services, store::TemplateRecord& record,
-                      const std::optional<store::TemplateRecord>& before);
+                      const std::optional<store::TemplateRecord>& before,
+                      const os::FileLock& catalogue_lock);
 
 // See Manager::CreateSnapshot().
 Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sandbox,

@@ -2,6 +2,7 @@
 
 #include "base/id.h"
 #include "os/files.h"
+#include "snapshot/folder.h"
 #include "template/catalogue.h"
 #include "template/garbage.h"
 #include "template/image.h"
@@ -154,7 +155,7 @@ class Builder {
     auto old = store_.FindTemplate(store::kDefaultTenant, request_.name);
     if (!old && old.error().code != Code::kNotFound) return Fail(std::move(old.error()));
     store::TemplateRecord record;
-    if (old && old->image == image) {
+    if (old && old->image == image && old->snapshot.empty()) {
       record = *old;
       if (record.kernel == kernel_ && record.recipe == recipe_hash &&
           record.vcpus == request_.vcpus && record.memory_mb == MemoryMb()) {
@@ -174,6 +175,7 @@ class Builder {
     record.memory_mb = MemoryMb();
     record.size_bytes = os::AllocatedBytes(ImageFile(paths_, image));
     RETURN_IF_ERROR(store_.PutTemplate(record, /*replace=*/true));
+    if (old && IsId("sn", old->snapshot)) (void)snapshot::Remove(paths_.Snapshot(old->snapshot));
     return record;
   }
 

@@ -4,15 +4,13 @@
 
 #include "base/id.h"
 #include "os/files.h"
+#include "snapshot/folder.h"
 #include "template/garbage.h"
 #include "template/image.h"
 #include "template/workspace.h"
 
 namespace wrenn::template_ {
 namespace {
-
-// Somebody waits for the answer to a request.
-constexpr std::chrono::seconds kLockLimit{20};
 
 Error NoTemplate(const std::string& name) {
   const bool ours = name == "minimal" || name == "base";
@@ -50,7 +48,7 @@ class StoreCatalogue : public Catalogue {
   }
 
   Status Remove(const std::string& tenant, const std::string& name) override {
-    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_, Deadline::After(kLockLimit)));
+    ASSIGN_OR_RETURN(const auto lock, LockCatalogue(paths_, Deadline::After(kCatalogueLimit)));
     ASSIGN_OR_RETURN(const auto record, Lookup(tenant, name));
     ASSIGN_OR_RETURN(const auto users, UsersOf(record));
     if (!users.empty()) {
@@ -61,7 +59,7 @@ class StoreCatalogue : public Catalogue {
     }
     RETURN_IF_ERROR(store_.RemoveTemplate(tenant, name));
     // What cannot be removed now nobody names any more: the server's next start removes it.
-    if (IsId("sn", record.snapshot)) (void)os::RemoveTree(paths_.Snapshot(record.snapshot));
+    if (IsId("sn", record.snapshot)) (void)snapshot::Remove(paths_.Snapshot(record.snapshot));
     auto collected = CollectGarbage(paths_, store_, lock);
     if (collected) return {};
     return Fail(

@@ -1,5 +1,6 @@
 #include "template/catalogue.h"
 
+#include "base/id.h"
 #include "template/build_fixture.h"
 #include "template/image.h"
 #include "template/workspace.h"
@@ -53,6 +54,52 @@ TEST_F(CatalogueTest, WhatASandboxUsesIsNotRemoved) {
   EXPECT_TRUE(removed) << removed.error().message;
   EXPECT_THAT(Names(paths_.Images()), IsEmpty());
   EXPECT_THAT(Names(paths_.Kernels()), IsEmpty());
+}
+
+class SnapshotCatalogueTest : public CatalogueTest {
+ protected:
+  // A template `name` that is a snapshot of a machine that began as `of`; answers its folder.
+  std::string AddSnapshot(const std::string& name, store::TemplateRecord of) {
+    of.id = NewId("tp");
+    of.name = name;
+    of.type = "snapshot";
+    of.snapshot = NewId("sn");
+    const std::string place = paths_.Snapshot(of.snapshot);
+    EXPECT_TRUE(os::MakeDirectories(place));
+    EXPECT_TRUE(WriteFileAtomically(place + "/state", "state"));
+    EXPECT_TRUE(store_->PutTemplate(of, false));
+    return place;
+  }
+};
+
+TEST_F(SnapshotCatalogueTest, ARemovedSnapshotsManifestGoesFirst) {
+  const auto built = BuildMinimal();
+  ASSERT_TRUE(built) << built.error().ToString();
+  const std::string place = AddSnapshot("snap", built->record);
+  // One that cannot be unlinked.
+  ASSERT_TRUE(os::MakeDirectories(place + "/manifest.json"));
+  ASSERT_TRUE(TheCatalogue()->Remove(store::kDefaultTenant, "snap"));
+  EXPECT_TRUE(os::Exists(place + "/state"));
+  const std::string other = AddSnapshot("snap", built->record);
+  ASSERT_TRUE(TheCatalogue()->Remove(store::kDefaultTenant, "snap"));
+  EXPECT_FALSE(os::Exists(other));
+}
+
+TEST_F(SnapshotCatalogueTest, ABuildTakesTheNameOfASnapshot) {
+  const auto built = BuildMinimal();
+  ASSERT_TRUE(built) << built.error().ToString();
+  const std::string place = AddSnapshot("snap", built->record);
+  BuildRequest request;
+  request.name = "snap";
+  request.kind = "minimal";
+  const auto again = Build(paths_, *store_, request, guest_, {});
+  ASSERT_TRUE(again) << again.error().ToString();
+  EXPECT_EQ(again->record.image, built->record.image);
+  const auto record = store_->FindTemplate(store::kDefaultTenant, "snap");
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->type, "base");
+  EXPECT_EQ(record->snapshot, "");
+  EXPECT_FALSE(os::Exists(place));
 }
 
 TEST_F(CatalogueTest, UnknownNamesAreNotFoundWithTheRemedy) {

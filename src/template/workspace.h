@@ -46,6 +46,8 @@ class Workspace {
 // removing, collecting garbage. Held for moments, but for a build whose kernel bundle was removed
 // meanwhile. kUnavailable when somebody holds it beyond the deadline.
 Result<os::FileLock> LockCatalogue(const os::Paths& paths, Deadline deadline);
+// For a deadline where somebody waits for the answer to a request.
+inline constexpr std::chrono::seconds kCatalogueLimit{20};
 
 // The right to build a template of one name, held for a whole build. The name must be valid.
 class Turn {
