@@ -40,7 +40,8 @@ struct FakeBehaviour {
   bool switch_fails = false;        // SwitchDisk() fails
   bool switch_half_fails = false;   // ... after it has switched
   bool disk_is_secret = false;      // Disk() fails
-  bool restore_fails = false;       // Restore() fails
+  bool restore_fails = false;       // Restore() fails ...
+  Code why = Code::kDataLoss;       // ... with this
   bool replace_fails = false;       // ReplaceBelow() fails at its beginning
   bool replace_half_fails = false;  // ... after it has written the header
 };
@@ -389,7 +390,7 @@ class FakeEngine final : public vmm::Engine {
     std::lock_guard lock(mutex_);
     ASSIGN_OR_RETURN(const std::string content, ReadFile(state, 1000));
     if (behaviour_.restore_fails || content != "state of a fake") {
-      return Fail(Code::kDataLoss, "the VMM could not load the machine's state");
+      return Fail(behaviour_.why, "the VMM could not load the machine's state");
     }
     auto machine = Make(config);
     vms_[config.id]->frozen = true;

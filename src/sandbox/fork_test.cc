@@ -54,6 +54,25 @@ TEST_F(ForkTest, AWarmMachineThatDoesNotComeUpIsBooted) {
   EXPECT_THAT(Stored(id).origin, HasSubstr("boot"));
 }
 
+TEST_F(ForkTest, AWarmMachineGoesOnlyWhenItWasAtFault) {
+  (void)Create();
+  const auto warm = [this] {
+    const std::string folder = config_.paths.Warm();
+    const auto manifest = snapshot::ReadManifest(folder + "/" + Names(folder).front());
+    return manifest ? manifest->id : "none";
+  };
+  for (const Code code : {Code::kResourceExhausted, Code::kDeadlineExceeded, Code::kUnavailable,
+                          Code::kInternal, Code::kDataLoss, Code::kFailedPrecondition}) {
+    const std::string before = warm();
+    engine_->Set({.restore_fails = true, .why = code});
+    EXPECT_THAT(Stored(Create()).origin, HasSubstr("boot"));
+    const bool at_fault = code == Code::kDataLoss || code == Code::kFailedPrecondition;
+    EXPECT_EQ(warm() != before, at_fault) << CodeName(code);
+    engine_->Set({});
+    EXPECT_EQ(Stored(Create()).origin, "template");
+  }
+}
+
 TEST_F(ForkTest, ChildrenGoOnFromWhereTheParentIs) {
   const std::string parent = Create();
   Memory(parent)[9] = 'p';

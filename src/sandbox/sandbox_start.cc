@@ -64,7 +64,7 @@ Result<store::SandboxRecord> Sandbox::Start(Source source, Reservation reservati
   auto synced = std::async([&store = services_.store] { return store.Sync(); });
 
   Status up = BringUp(source, phases);
-  while (!up && !IsInterrupted() && FallBack(source)) up = TryAgain(source, up, phases);
+  while (!up && !IsInterrupted() && FallBack(source, up.error())) up = TryAgain(source, up, phases);
   json::object times;
   if (up) {
     times = phases.Finish();

@@ -54,6 +54,13 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
   return source;
 }
 
+// Whether a failed restore says that the snapshot is damaged, lacks a file or does not fit, and not
+// that the host has too little of something just now.
+bool IsAtFault(const Error& why) {
+  return why.code == Code::kDataLoss || why.code == Code::kNotFound ||
+         why.code == Code::kFailedPrecondition;
+}
+
 }  // namespace
 
 Status CheckFits(const Services& services, const vmm::MachineConfig& shape,
@@ -77,13 +84,17 @@ Result<Source> SourceOfSnapshot(const Services& services, const std::string& pla
   return source;
 }
 
-bool FallBack(Source& source) {
+bool FallBack(Source& source, const Error& why) {
   if (source.ready) {
     source.ready.reset();
     return true;
   }
   if (!source.IsRestore() || source.warm.empty()) return false;
-  (void)snapshot::Remove(source.snapshot);
+  if (IsAtFault(why)) {
+    (void)snapshot::Remove(source.snapshot);
+  } else {
+    source.warm.clear();  // there is one
+  }
   source.snapshot.clear();
   source.manifest.reset();
   source.origin = "boot: the template's warm machine did not come up";

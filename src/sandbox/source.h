@@ -56,9 +56,9 @@ Result<Source> SourceOfSnapshot(const Services& services, const std::string& pla
                                 std::string origin, const char* kind);
 
 // After a failure to start from it: makes it the next best, a restore instead of a machine of the
-// pool, a boot instead of a template's warm machine (which is removed: it is only a cache). False
-// when there is none.
-bool FallBack(Source& source);
+// pool, a boot instead of a template's warm machine (which is removed where that was at fault: it
+// is only a cache). False when there is none.
+bool FallBack(Source& source, const Error& why);
 
 // Removes the warm machines of templates that are gone.
 void PruneWarm(const Services& services);
