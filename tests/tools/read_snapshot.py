@@ -52,7 +52,7 @@ MEMBERS = {
     "layers": (list,),
     "layer_digests": (dict, {}),
 }
-LAYER = re.compile(r"disk-[a-z0-9]{20}\.(qcow2|raw)")
+LAYER = re.compile(r"disk-[a-z0-9]{20}\.(qcow2|raw|cow)")
 
 
 class Damaged(Exception):
@@ -119,6 +119,8 @@ class Manifest:
         need(len(set(layers)) == len(layers), "a layer is there twice")
         need(not any(layer.endswith(".raw") for layer in layers[:-1]),
              "a raw layer has a layer below it")
+        need(len(layers) == 1 or not any(layer.endswith(".cow") for layer in layers),
+             "a file of changes is not the only layer")
 
     def check_files(self, folder, ram_map):
         for name, member in (("state", "state_sha256"), ("memory.map", "memory_map_sha256")):
