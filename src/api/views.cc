@@ -113,6 +113,7 @@ json::object TemplateDetailsView(const sandbox::TemplateDetails& details) {
   const snapshot::Manifest& manifest = contents.manifest;
   object["snapshot"] = {{"id", manifest.id},
                         {"sandbox", manifest.sandbox},
+                        {"parent", manifest.parent},
                         {"template", manifest.template_name},
                         {"created_at", FormatTime(manifest.created_at)},
                         {"engine", manifest.engine},
@@ -129,7 +130,8 @@ json::object TemplateDetailsView(const sandbox::TemplateDetails& details) {
                         {"memory_bytes", contents.memory_bytes},
                         {"disk_bytes", contents.disk_bytes},
                         {"state_bytes", contents.state_bytes},
-                        {"own_bytes", contents.own_bytes}};
+                        {"own_bytes", contents.own_bytes},
+                        {"sizes", manifest.sizes.ToJson()}};
   return object;
 }
 

@@ -93,6 +93,7 @@ std::string Describe(const json::object& object) {
   }
   JsonReader inner(*snapshot);
   table.Add({"SANDBOX", inner.String("sandbox")});
+  table.Add({"PARENT", inner.String("parent")});
   table.Add({"BEGAN AS", inner.String("template")});
   table.Add({"ENGINE", inner.String("engine")});
   table.Add({"EGRESS", inner.Bool("egress") ? "yes" : "no"});
@@ -100,6 +101,12 @@ std::string Describe(const json::object& object) {
                                         inner.Int("memory_files", 0, 0, INT64_MAX))});
   table.Add({"DISK DATA", fmt::format("{} in {} layers", Bytes(inner, "disk_bytes"),
                                       inner.Int("layers", 0, 0, INT64_MAX))});
+  if (const json::object* sizes = inner.Object("sizes")) {
+    JsonReader made(*sizes);
+    table.Add(
+        {"WHEN MADE", fmt::format("{} of memory, {} of disk, {} of state", Bytes(made, "memory"),
+                                  Bytes(made, "disk"), Bytes(made, "state"))});
+  }
   table.Add({"ITS OWN", Bytes(inner, "own_bytes") + " (what removing it gives back)"});
   return table.Format();
 }

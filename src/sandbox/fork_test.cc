@@ -214,6 +214,43 @@ TEST_F(ForkTest, NamesOfSnapshots) {
   EXPECT_EQ(Snapshots().size(), 2u);
 }
 
+TEST_F(ForkTest, ASnapshotSaysWhereItComesFromAndWhatItTakes) {
+  const std::string id = Create();
+  const auto at = [](const std::string& place) {
+    const auto manifest = snapshot::ReadManifest(place);
+    EXPECT_TRUE(manifest) << manifest.error().ToString();
+    return manifest ? *manifest : snapshot::Manifest();
+  };
+  const auto paused = [&](const std::string& sandbox) {
+    EXPECT_TRUE(manager_->Pause(kTenant, sandbox, ""));
+    return at(config_.paths.Snapshot(Stored(sandbox).snapshot));
+  };
+  const auto taken = [&](const char* name) {
+    const auto made = manager_->CreateSnapshot(kTenant, id, name, false);
+    EXPECT_TRUE(made) << made.error().ToString();
+    return at(config_.paths.Snapshot(made->snapshot));
+  };
+  const std::string warm = config_.paths.Warm();
+  const snapshot::Manifest first = at(warm + "/" + Names(warm).front());
+  EXPECT_EQ(first.parent, "");
+  std::fill_n(Memory(id).begin(), 1 << 20, 'x');
+  const snapshot::Manifest second = paused(id);
+  EXPECT_EQ(second.parent, first.id);
+  EXPECT_GT(second.sizes.state, 0u);
+  EXPECT_GE(second.sizes.memory, 1u << 20);
+  EXPECT_GT(second.sizes.disk, 0u);
+  ASSERT_TRUE(manager_->Resume(kTenant, id));
+  const snapshot::Manifest third = taken("one");
+  EXPECT_EQ(third.parent, second.id);
+  const auto child = manager_->Fork(kTenant, id, 1);
+  ASSERT_TRUE(child) << child.error().ToString();
+  // That it was forked of is what both come from.
+  const snapshot::Manifest fourth = paused(id);
+  EXPECT_EQ(fourth.parent, paused(child->front().id).parent);
+  EXPECT_NE(fourth.parent, third.id);
+  EXPECT_EQ(taken("two").parent, fourth.id);
+}
+
 TEST_F(ForkTest, OverwritesAtOnceLeaveOneSnapshot) {
   const std::string ids[] = {Create(), Create()};
   ASSERT_TRUE(manager_->CreateSnapshot(kTenant, ids[0], "one", false));

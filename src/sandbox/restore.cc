@@ -26,6 +26,7 @@ Result<Restored> RestoreMachine(const Services& services, SandboxFiles& files, H
   ASSIGN_OR_RETURN(restored.disk, files.TakeDisk(source.snapshot, *source.manifest, 0,
                                                  services.host.disks != nullptr));
   ASSIGN_OR_RETURN(const memory::Image image, files.TakeMemory(source.snapshot));
+  RETURN_IF_ERROR(files.NoteParent(source.manifest->id));
   SetDisk(config, restored.disk);
   config.memory = files.MemoryBase();
   config.disk_rate = services.config.disk_rate;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/id.h"
 #include "base/io.h"
 #include "os/files.h"
 #include "template/image.h"
@@ -16,6 +17,7 @@ namespace wrenn::sandbox {
 namespace {
 
 constexpr const char* kEmptyMemory = "/memory.empty";
+constexpr const char* kParentFile = "/parent";
 
 }  // namespace
 
@@ -92,6 +94,15 @@ Status SandboxFiles::KeepMemory(const memory::Image& image, const std::string& f
     RETURN_IF_ERROR(os::RemoveTree(folder_ + "/" + name));
   }
   return {};
+}
+
+Status SandboxFiles::NoteParent(const std::string& snapshot_id) {
+  return ReplaceFile(folder_ + kParentFile, snapshot_id, 0600);
+}
+
+std::string SandboxFiles::Parent() const {
+  auto id = ReadFile(folder_ + kParentFile, 64);
+  return id && IsId("sn", *id) ? *id : "";
 }
 
 std::string SandboxFiles::MemoryBase() const {

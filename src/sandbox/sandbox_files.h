@@ -54,6 +54,9 @@ class SandboxFiles {
   Status KeepMemory(const memory::Image& image, const std::string& from);
   // What RAM was when the machine was started, or later: see KeepMemory().
   Result<memory::Image> MemoryImage() const { return memory::Load(folder_); }
+  // The snapshot that has this image (snapshot::Manifest::parent); "" when there is none.
+  Status NoteParent(const std::string& snapshot_id);
+  std::string Parent() const;
 
   // machine.json: what of the host's this sandbox uses, for a server that has lost its record.
   Status WriteMachine(const json::object& machine);

@@ -43,6 +43,7 @@ snapshot::Manifest Sandbox::Describe(const std::string& snapshot_id) const {
   snapshot::Manifest manifest;
   manifest.id = snapshot_id;
   manifest.sandbox = id_;
+  manifest.parent = files_.Parent();
   manifest.created_at = std::chrono::system_clock::now();
   manifest.engine = now.engine;
   manifest.vcpus = now.vcpus;
@@ -127,7 +128,8 @@ Status Sandbox::FreezeAndGoOn(const snapshot::Draft& draft, snapshot::Manifest& 
   const auto read = [&](uint64_t offset, std::span<char> out) { return copy.Read(offset, out); };
   ASSIGN_OR_RETURN(const memory::Image image,
                    WriteMemory(copy.ranges(), read, draft.path(), phases));
-  return files_.KeepMemory(image, draft.path());
+  RETURN_IF_ERROR(files_.KeepMemory(image, draft.path()));
+  return files_.NoteParent(manifest.id);
 }
 
 // An empty layer that the machine can switch to; `undo` gives it up again.

@@ -255,7 +255,7 @@ Result<snapshot::Manifest> Sandbox::CopySnapshot(const std::string& id, const st
     RETURN_IF_ERROR(snapshot::AddLayerDigests(from, manifest));
     phases.Mark("digests");
   }
-  manifest.id = id;
+  manifest.parent = std::exchange(manifest.id, id);
   manifest.created_at = std::chrono::system_clock::now();
   RETURN_IF_ERROR(draft.Commit(manifest, durability));
   phases.Mark("commit");

@@ -105,6 +105,7 @@ Status Sandbox::GoOnFromStandby(const Source& source, Phases& phases) {
       std::min<std::chrono::milliseconds>(kAnswerLimit, services_.config.boot_limit));
   ASSIGN_OR_RETURN(const disk::Layers layers, ParseDisk(record().disk));
   NoteDisk(layers, source.manifest->layer_digests);
+  RETURN_IF_ERROR(files_.NoteParent(source.manifest->id));
   auto channel = machine->NewChannel();
   TakeMachine(machine, std::make_shared<agent::Client>(channel, source.manifest->agent_token));
   RETURN_IF_ERROR(channel->Open(deadline));

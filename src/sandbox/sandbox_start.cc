@@ -139,6 +139,7 @@ Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
                                                  services_.host.disks != nullptr)
                                : files_.MakeDisk(source.boot.image, disk_bytes));
   if (services_.engine.info().snapshots) RETURN_IF_ERROR(files_.MakeMemory(planned.memory_mb));
+  if (source.cold) RETURN_IF_ERROR(files_.NoteParent(source.manifest->id));
   NoteDisk(disk, source.cold ? source.manifest->layer_digests : LayerDigests());
   phases.Mark("disk");
 

@@ -210,7 +210,7 @@ class Import {
       if (name.find('/') != std::string::npos || name == snapshot::kPackedManifest) continue;
       RETURN_IF_ERROR(MoveFile(Place() + "/" + name, draft.path() + "/" + name));
     }
-    manifest_.id = id;
+    manifest_.parent = std::exchange(manifest_.id, id);
     // One from an earlier version has none; here it is known to be whole.
     RETURN_IF_ERROR(snapshot::AddLayerDigests(draft.path(), manifest_));
     return draft.Commit(manifest_, snapshot::Durability::kDurable);

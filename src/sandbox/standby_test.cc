@@ -105,6 +105,9 @@ TEST_F(StandbyTest, ItWritesToALayerThatTheSnapshotDoesNotHave) {
   ASSERT_TRUE(layers);
   EXPECT_EQ(layers->front().name, top);
   EXPECT_EQ(layers->size(), manifest->layers.size() + 1);
+  Resume(id);
+  Pause(id);
+  EXPECT_EQ(snapshot::ReadManifest(SnapshotFolder(id))->parent, manifest->id);
 }
 
 TEST_F(StandbyTest, EachPauseWritesOnlyWhatHasChangedAndNothingPilesUp) {

@@ -28,6 +28,18 @@ Status SyncFiles(const std::string& folder) {
   return SyncDirectory(folder);
 }
 
+Result<Sizes> Measure(const std::string& folder) {
+  ASSIGN_OR_RETURN(const auto names, os::ListDirectory(folder));
+  Sizes sizes;
+  for (const std::string& name : names) {
+    const uint64_t bytes = os::AllocatedBytes(folder + "/" + name);
+    if ("/" + name == kStateFile) sizes.state = bytes;
+    if (name.starts_with("memory-")) sizes.memory += bytes;
+    if (name.starts_with("disk-")) sizes.disk += bytes;
+  }
+  return sizes;
+}
+
 // That a file is missing is damage too, not "no such snapshot".
 Status CheckDigest(const std::string& path, const std::string& wanted, const char* what) {
   const auto found = os::Sha256File(path);
@@ -70,6 +82,7 @@ Draft::~Draft() {
 Status Draft::Commit(Manifest& manifest, Durability durability) {
   ASSIGN_OR_RETURN(manifest.state_digest, os::Sha256File(path_ + kStateFile));
   ASSIGN_OR_RETURN(manifest.memory_digest, os::Sha256File(path_ + kMemoryMap));
+  ASSIGN_OR_RETURN(manifest.sizes, Measure(path_));
   ASSIGN_OR_RETURN(const std::string text, TextOf(manifest));
   if (durability == Durability::kDurable) RETURN_IF_ERROR(SyncFiles(path_));
   RETURN_IF_ERROR(ReplaceFile(path_ + kManifestFile, text, 0600));

@@ -34,10 +34,9 @@ class Draft {
   // The folder as long as it is a draft.
   const std::string& path() const { return path_; }
 
-  // Fills in the manifest's digests of state and memory map, writes it and moves the folder to its
-  // place. kDurable: all of
-  // it is on the disk when this returns, the manifest last. kAlreadyExists when there is a
-  // snapshot.
+  // Fills in the manifest's sizes and its digests of state and memory map, writes it and moves the
+  // folder to its place. kDurable: all of it is on the disk when this returns, the manifest last.
+  // kAlreadyExists when there is a snapshot.
   Status Commit(Manifest& manifest, Durability durability);
 
  private:

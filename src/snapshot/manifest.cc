@@ -33,6 +33,10 @@ int RequiredInt(JsonReader& reader, std::string_view name, int high) {
   return static_cast<int>(number.value_or(0));
 }
 
+uint64_t Bytes(JsonReader& reader, std::string_view name) {
+  return static_cast<uint64_t>(reader.Int(name, 0, 0, INT64_MAX));
+}
+
 // What no type says.
 Status CheckNames(const Manifest& manifest) {
   const auto bad = [](std::string_view name) {
@@ -40,6 +44,7 @@ Status CheckNames(const Manifest& manifest) {
   };
   if (!IsId("sn", manifest.id)) return bad("id");
   if (!IsId("sb", manifest.sandbox)) return bad("sandbox");
+  if (!manifest.parent.empty() && !IsId("sn", manifest.parent)) return bad("parent");
   if (!IsHash(manifest.kernel)) return bad("kernel");
   if (!IsHash(manifest.image)) return bad("image");
   if (!IsDigest(manifest.state_digest)) return bad("state_sha256");
@@ -56,6 +61,10 @@ Status CheckNames(const Manifest& manifest) {
 
 }  // namespace
 
+json::object Sizes::ToJson() const {
+  return {{"state", state}, {"memory", memory}, {"disk", disk}};
+}
+
 json::object Manifest::ToJson() const {
   json::array names;
   for (const std::string& layer : layers) names.emplace_back(layer);
@@ -64,6 +73,7 @@ json::object Manifest::ToJson() const {
   return {{"format", kFormat},
           {"id", id},
           {"sandbox", sandbox},
+          {"parent", parent},
           {"created_at", FormatTime(created_at)},
           {"engine", engine},
           {"fingerprint", fingerprint},
@@ -80,7 +90,8 @@ json::object Manifest::ToJson() const {
           {"state_sha256", state_digest},
           {"memory_map_sha256", memory_digest},
           {"layers", std::move(names)},
-          {"layer_digests", std::move(digests)}};
+          {"layer_digests", std::move(digests)},
+          {"sizes", sizes.ToJson()}};
 }
 
 Result<Manifest> ParseManifest(std::string_view text) {
@@ -97,6 +108,7 @@ Result<Manifest> ParseManifest(std::string_view text) {
   Manifest manifest;
   manifest.id = reader.RequiredString("id");
   manifest.sandbox = reader.RequiredString("sandbox");
+  manifest.parent = reader.String("parent");
   const std::string created_at = reader.RequiredString("created_at");
   manifest.engine = reader.RequiredString("engine");
   if (const json::object* fingerprint = reader.Object("fingerprint")) {
@@ -118,6 +130,11 @@ Result<Manifest> ParseManifest(std::string_view text) {
   manifest.memory_digest = reader.RequiredString("memory_map_sha256");
   manifest.layers = reader.Strings("layers");
   manifest.layer_digests = reader.StringMap("layer_digests");
+  if (const json::object* sizes = reader.Object("sizes")) {
+    JsonReader inner(*sizes, "sizes");
+    manifest.sizes = {Bytes(inner, "state"), Bytes(inner, "memory"), Bytes(inner, "disk")};
+    RETURN_IF_ERROR(inner.Finish());
+  }
   RETURN_IF_ERROR(reader.Finish());
   const auto time = ParseTime(created_at);
   // One way to write it.

@@ -19,9 +19,21 @@ namespace wrenn::snapshot {
 // know.
 inline constexpr int kFormat = 1;
 
+// Bytes that were allocated to its files when the snapshot was made: for people. 0: not known.
+struct Sizes {
+  uint64_t state = 0;
+  uint64_t memory = 0;
+  uint64_t disk = 0;  // without the image below it
+
+  json::object ToJson() const;
+};
+
 struct Manifest {
   std::string id;       // sn-...
   std::string sandbox;  // whose machine it was
+  // The snapshot that the machine was restored from, or that was taken of it before, whichever was
+  // last; empty: none, it had booted. Nothing is read from there, and it may be gone.
+  std::string parent;
   std::chrono::system_clock::time_point created_at{};
 
   // What the machine was.
@@ -44,6 +56,7 @@ struct Manifest {
   std::vector<std::string> layers;  // of the disk, top first
   // Of the layers' content, by their names; those of large ones may come later (DigestLayer()).
   std::map<std::string, std::string> layer_digests;
+  Sizes sizes;
 
   json::object ToJson() const;
 };

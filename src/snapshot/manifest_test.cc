@@ -47,6 +47,7 @@ TEST(ManifestTest, ComesBackAsItWas) {
   ASSERT_TRUE(parsed) << parsed.error().ToString();
   EXPECT_EQ(parsed->id, manifest.id);
   EXPECT_EQ(parsed->sandbox, manifest.sandbox);
+  EXPECT_EQ(parsed->parent, manifest.parent);
   EXPECT_EQ(parsed->created_at, manifest.created_at);
   EXPECT_EQ(parsed->engine, manifest.engine);
   EXPECT_EQ(parsed->fingerprint, manifest.fingerprint);
@@ -64,13 +65,14 @@ TEST(ManifestTest, ComesBackAsItWas) {
   EXPECT_EQ(parsed->memory_digest, manifest.memory_digest);
   EXPECT_EQ(parsed->layers, manifest.layers);
   EXPECT_EQ(parsed->layer_digests, manifest.layer_digests);
+  EXPECT_EQ(parsed->sizes.memory, manifest.sizes.memory);
   EXPECT_EQ(parsed->ToJson(), manifest.ToJson());
 }
 
 TEST(ManifestTest, WhatMayBeAbsentHasADefault) {
   json::object object = SampleManifest().ToJson();
   for (const char* name : {"disk_mb", "egress", "network", "template_name", "template_id",
-                           "agent_token", "layer_digests"}) {
+                           "agent_token", "layer_digests", "parent", "sizes"}) {
     ASSERT_TRUE(object.erase(name)) << name;
   }
   const auto parsed = Parse(object);
@@ -78,7 +80,8 @@ TEST(ManifestTest, WhatMayBeAbsentHasADefault) {
   EXPECT_EQ(parsed->disk_mb, 0);
   EXPECT_FALSE(parsed->egress);
   EXPECT_TRUE(parsed->network.empty());
-  EXPECT_EQ(parsed->template_name + parsed->template_id + parsed->agent_token, "");
+  EXPECT_EQ(parsed->template_name + parsed->template_id + parsed->agent_token + parsed->parent, "");
+  EXPECT_EQ(parsed->sizes.ToJson(), Sizes().ToJson());
   EXPECT_TRUE(parsed->layer_digests.empty());
 }
 

@@ -10,6 +10,7 @@ inline Manifest SampleManifest() {
   Manifest manifest;
   manifest.id = "sn-0123456789abcdefghij";
   manifest.sandbox = "sb-jihgfedcba9876543210";
+  manifest.parent = "sn-abcdefghij0123456789";
   manifest.created_at = *ParseTime("2026-11-24T07:44:51.123Z");
   manifest.engine = "qemu/tcg";
   manifest.fingerprint = {{"build", "QEMU emulator version 7.2.22"}, {"tsc_khz", 2596132}};
@@ -27,6 +28,7 @@ inline Manifest SampleManifest() {
   manifest.memory_digest = std::string(64, '4');
   manifest.layers = {"disk-0123456789abcdefghij.qcow2", "disk-klmnopqrstuvwxyz0123.raw"};
   manifest.layer_digests = {{manifest.layers[0], std::string(64, '5')}};
+  manifest.sizes = {40960, 12 << 20, 3 << 20};
   return manifest;
 }
 

@@ -288,8 +288,12 @@ class CommandLine(SnapshotTest):
         wrenn("snapshot", "create", sandbox, "--name", name, "--overwrite")
         self.assertIn(name, wrenn("snapshot", "ls"))
         self.assertNotIn("minimal", wrenn("snapshot", "ls"))
-        self.assertIn(sandbox, wrenn("snapshot", "inspect", name))
-        self.assertIn("snapshot", json.loads(wrenn("snapshot", "inspect", name, "--json")))
+        told = wrenn("snapshot", "inspect", name)
+        self.assertIn(sandbox, told)
+        self.assertRegex(told, r"PARENT +sn-[a-z0-9]{20}\n")
+        self.assertRegex(told, r"WHEN MADE +[0-9.]+ MiB of memory, ")
+        found = json.loads(wrenn("snapshot", "inspect", name, "--json"))["snapshot"]
+        self.assertEqual(found["sizes"], {part: found[f"{part}_bytes"] for part in found["sizes"]})
         self.assertEqual(wrenn("run", "-t", name, "--", "echo", "hello"), "hello\n")
         self.assertEqual(wrenn("snapshot", "rm", name).strip(), name)
 

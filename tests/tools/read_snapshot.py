@@ -34,6 +34,7 @@ SHA256 = "[0-9a-f]{64}"
 MEMBERS = {
     "id": ("sn-[a-z0-9]{20}",),
     "sandbox": ("sb-[a-z0-9]{20}",),
+    "parent": ("(sn-[a-z0-9]{20})?", ""),
     "created_at": (".+",),
     "engine": (".+",),
     "fingerprint": (dict,),
@@ -51,7 +52,9 @@ MEMBERS = {
     "memory_map_sha256": (SHA256,),
     "layers": (list,),
     "layer_digests": (dict, {}),
+    "sizes": (dict, {}),
 }
+SIZES = {name: ((0, (1 << 63) - 1), 0) for name in ("state", "memory", "disk")}
 LAYER = re.compile(r"disk-[a-z0-9]{20}\.(qcow2|raw|cow)")
 
 
@@ -87,6 +90,8 @@ class Manifest:
         need(version is not None and version > 0, "manifest.json has no format")
         need(version == FORMAT, f"the snapshot has format {version}, this reader knows {FORMAT}")
         self.members = {name: self.read(content, name, *rule) for name, rule in MEMBERS.items()}
+        self.members["sizes"] = {name: self.read(self.members["sizes"], name, *rule)
+                                 for name, rule in SIZES.items()}
         try:
             datetime.datetime.strptime(self.members["created_at"], "%Y-%m-%dT%H:%M:%S.%fZ")
         except ValueError as error:
