@@ -1,6 +1,7 @@
 #include "sandbox/disk_use.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "os/files.h"
@@ -10,8 +11,8 @@ namespace {
 
 using store::SandboxState;
 
-// Files of 64 KiB; a file system may take a little more for each.
-constexpr uint64_t kFile = 64 << 10;
+// Files of a MiB; a file system may take a little more for each.
+constexpr uint64_t kFile = 1 << 20;
 constexpr uint64_t kMore = 16 << 10;
 
 class DiskUseTest : public ::testing::Test {
@@ -29,43 +30,66 @@ class DiskUseTest : public ::testing::Test {
     ASSERT_TRUE(os::MakeDirectories(folder));
     ASSERT_TRUE(WriteFileAtomically(folder + "/" + name, std::string(kFile, 'x')));
   }
-  uint64_t Used() const { return DiskUsedBytes(paths_, record_).value_or(UINT64_MAX); }
+  // How many files it takes, to the next whole number; 1000 for nothing said.
+  uint64_t Used() const {
+    const auto bytes = DiskUsedBytes(paths_, record_);
+    if (!bytes) return 1000;
+    EXPECT_LE(*bytes % kFile, 10 * kMore);
+    return *bytes / kFile;
+  }
 
   std::unique_ptr<os::TemporaryDirectory> folder_;
   os::Paths paths_;
   store::SandboxRecord record_;
 };
 
-TEST_F(DiskUseTest, CountsTheLayersThatNobodyElseHas) {
+TEST_F(DiskUseTest, CountsTheFilesThatNobodyElseHas) {
   const std::string folder = paths_.Sandbox(record_.id);
-  Write(folder, "disk-a.qcow2");
-  Write(folder, "disk-b.qcow2");
-  Write(folder, "memory-c");
-  EXPECT_GE(Used(), 2 * kFile);
-  EXPECT_LE(Used(), 2 * (kFile + kMore));
+  for (const char* name : {"disk-a.qcow2", "disk-b.qcow2", "memory-c", "console.log"}) {
+    Write(folder, name);
+  }
+  EXPECT_EQ(Used(), 4u);
   ASSERT_TRUE(os::LinkFile(folder + "/disk-a.qcow2", folder_->path() + "/shared"));
-  EXPECT_GE(Used(), kFile);
-  EXPECT_LE(Used(), kFile + kMore);
+  EXPECT_EQ(Used(), 3u);
+  ASSERT_TRUE(os::LinkFile(folder + "/memory-c", folder_->path() + "/shared_memory"));
+  EXPECT_EQ(Used(), 2u);
 }
 
-TEST_F(DiskUseTest, APausedOneIsInItsSnapshot) {
-  Write(paths_.Snapshot(record_.snapshot), "disk-a.qcow2");
+TEST_F(DiskUseTest, HolesTakeNothing) {
+  const std::string folder = paths_.Sandbox(record_.id);
+  Write(folder, "disk-a.qcow2");
+  Write(folder, "memory.empty");
+  ASSERT_EQ(::truncate((folder + "/memory.empty").c_str(), 0), 0);
+  ASSERT_EQ(::truncate((folder + "/memory.empty").c_str(), 100 << 20), 0);
+  EXPECT_EQ(Used(), 1u);
+}
+
+TEST_F(DiskUseTest, APausedOneIsInItsSnapshotWithItsMemory) {
+  const std::string snapshot = paths_.Snapshot(record_.snapshot);
+  for (const char* name : {"disk-a.qcow2", "memory-b", "memory-c", "state", "memory.map"}) {
+    Write(snapshot, name);
+  }
   Write(paths_.Sandbox(record_.id), "console.log");
   EXPECT_FALSE(DiskUsedBytes(paths_, record_));
   record_.state = SandboxState::kPaused;
-  EXPECT_GE(Used(), kFile);
-  EXPECT_LE(Used(), kFile + kMore);
+  EXPECT_EQ(Used(), 6u);
+  // Of the template that it came from.
+  ASSERT_TRUE(os::LinkFile(snapshot + "/memory-b", folder_->path() + "/shared"));
+  EXPECT_EQ(Used(), 5u);
 }
 
-TEST_F(DiskUseTest, OneThatStandsByHasEachLayerTwice) {
-  Write(paths_.Snapshot(record_.snapshot), "disk-a.qcow2");
-  Write(paths_.Sandbox(record_.id), "disk-b.qcow2");
-  const std::string layer = paths_.Snapshot(record_.snapshot) + "/disk-a.qcow2";
-  ASSERT_TRUE(os::LinkFile(layer, paths_.Sandbox(record_.id) + "/disk-a.qcow2"));
+TEST_F(DiskUseTest, OneThatStandsByHasFilesTwice) {
+  const std::string snapshot = paths_.Snapshot(record_.snapshot);
+  const std::string folder = paths_.Sandbox(record_.id);
+  for (const char* name : {"disk-a.qcow2", "memory-b", "memory.map"}) Write(snapshot, name);
+  for (const char* name : {"disk-c.qcow2", "memory.map"}) Write(folder, name);
+  for (const char* name : {"/disk-a.qcow2", "/memory-b"}) {
+    ASSERT_TRUE(os::LinkFile(snapshot + name, folder + name));
+  }
   record_.state = SandboxState::kPaused;
-  EXPECT_GE(Used(), kFile);
-  ASSERT_TRUE(os::LinkFile(layer, folder_->path() + "/shared"));
-  EXPECT_EQ(Used(), 0u);
+  EXPECT_EQ(Used(), 5u);
+  ASSERT_TRUE(os::LinkFile(snapshot + "/disk-a.qcow2", folder_->path() + "/shared"));
+  EXPECT_EQ(Used(), 4u);
 }
 
 TEST_F(DiskUseTest, OneThatHasEndedHasNone) {
