@@ -14,6 +14,10 @@
 namespace wrenn::memory {
 namespace {
 
+// What each machine may have to write: this much, or this part of its memory if that is more.
+constexpr uint64_t kMuch = 32 << 20;
+constexpr uint64_t kPart = 8;
+
 // Checks the chunks of an image's files that are used, each once.
 class SourceCheck {
  public:
@@ -143,6 +147,14 @@ Result<Image> Flatten(const Image& image, const std::string& from_directory,
   flat.extents = {{.offset = 0, .length = image.size, .file = 0, .file_offset = 0}};
   file.Keep();
   return flat;
+}
+
+bool WantsFlatten(const Image& image) {
+  uint64_t beside_base = 0;
+  for (const Extent& extent : image.extents) {
+    if (extent.file != kZero && !image.IsInBase(extent)) beside_base += extent.length;
+  }
+  return beside_base > std::max(kMuch, image.size / kPart);
 }
 
 }  // namespace wrenn::memory

@@ -16,4 +16,9 @@ namespace wrenn::memory {
 Result<Image> Flatten(const Image& image, const std::string& from_directory,
                       const std::string& directory);
 
+// Whether that would be worth it for an image that many machines are made of: each has to write
+// what the base does not have into memory of its own, and a flat file is shared by all of them. It
+// takes as much of the disk as all that is not zero.
+bool WantsFlatten(const Image& image);
+
 }  // namespace wrenn::memory

@@ -56,6 +56,26 @@ TEST_F(FlattenTest, ROOT_SharesTheBasesBlocks) {
   EXPECT_LT(taken_, 200 * kPageSize);  // the base has 290 pages, of which 250 stay
 }
 
+TEST(WantsFlattenTest, WhenMuchIsNotInTheBase) {
+  constexpr uint64_t kMiB = 1 << 20;
+  const auto wants = [](uint64_t size, uint64_t changed, uint32_t file) {
+    Image image;
+    image.size = size;
+    image.files = {{.name = NewFileName(), .size = size, .chunks = {}},
+                   {.name = NewFileName(), .size = size, .chunks = {}}};
+    image.base = 0;
+    image.extents = {{.offset = 0, .length = size, .file = 0, .file_offset = 0}};
+    image.Apply({{.offset = 0, .length = changed, .file = file, .file_offset = 0}});
+    return WantsFlatten(image);
+  };
+  EXPECT_FALSE(wants(128 * kMiB, 32 * kMiB, 1));
+  EXPECT_TRUE(wants(128 * kMiB, 33 * kMiB, 1));
+  EXPECT_FALSE(wants(512 * kMiB, 33 * kMiB, 1));
+  EXPECT_TRUE(wants(512 * kMiB, 65 * kMiB, 1));
+  // Zeros are mostly holes of the base as well.
+  EXPECT_FALSE(wants(128 * kMiB, 64 * kMiB, kZero));
+}
+
 TEST_F(FlattenTest, AnImageWithoutFilesBecomesAnEmptyBase) {
   const std::string folder = Folder("a");
   const auto flat = Flatten(Image::Zero(kSize), folder, folder);

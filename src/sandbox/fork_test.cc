@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 
 #include "base/id.h"
+#include "memory/delta_bytes.h"
+#include "memory/verify.h"
 #include "sandbox/manager_fixture.h"
 #include "snapshot/folder.h"
 
@@ -191,6 +193,39 @@ TEST_F(ForkTest, ASnapshotOfARunningOneWritesOnlyWhatIsNew) {
   ASSERT_TRUE(manager_->Resume(kTenant, id));
   EXPECT_EQ(Memory(id)[5], 'y');
   EXPECT_EQ(Memory(id)[6], 'x');
+}
+
+// So that those made of it share what it has written.
+TEST_F(ForkTest, ASnapshotWithMuchMemoryOfItsOwnIsFlat) {
+  const std::string id = Create();
+  std::fill_n(Memory(id).begin(), 40 << 20, 'x');
+  Memory(id)[100 << 20] = 'y';
+  for (const bool paused : {false, true}) {
+    if (paused) {
+      ASSERT_TRUE(manager_->Pause(kTenant, id, ""));
+    }
+    const auto made = manager_->CreateSnapshot(kTenant, id, "one", true);
+    ASSERT_TRUE(made) << made.error().ToString();
+    const std::string place = config_.paths.Snapshot(made->snapshot);
+    const auto image = memory::Load(place);
+    ASSERT_TRUE(image);
+    EXPECT_EQ(image->files.size(), 1u);
+    EXPECT_EQ(memory::DeltaBytes(*image), 0u);
+    const auto manifest = snapshot::Open(place);
+    ASSERT_TRUE(manifest) << manifest.error().ToString();
+    EXPECT_GE(manifest->sizes.memory, 40u << 20);
+    EXPECT_LE(manifest->sizes.memory, 42u << 20);
+    EXPECT_TRUE(memory::Verify(*image, place));
+    // Nothing else is left there.
+    EXPECT_EQ(Names(place).size(), 4 + manifest->layers.size());
+  }
+  // The sandbox itself is not touched by that.
+  ASSERT_TRUE(manager_->Resume(kTenant, id));
+  Memory(id)[50 << 20] = 'z';
+  ASSERT_TRUE(manager_->Pause(kTenant, id, ""));
+  ASSERT_TRUE(manager_->Resume(kTenant, id));
+  const std::string expected = {'x', 'z', 'y'};
+  EXPECT_EQ((std::string{Memory(id)[9], Memory(id)[50 << 20], Memory(id)[100 << 20]}), expected);
 }
 
 TEST_F(ForkTest, NamesOfSnapshots) {

@@ -107,6 +107,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   bool HoldsMachine() const;
   // Whether Destroy() has done its work: nothing of it is left, its record included.
   bool IsRemoved() const;
+  // The phases of a transition of it, each of which is measured.
+  Phases BeginPhases(const std::string& transition) const;
 
  private:
   class HeldLease;
@@ -128,8 +130,6 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   // Whether it is idle only as far as nobody is attached: a command that was left running does.
   bool WorksInBackground();
-
-  Phases BeginPhases(const std::string& transition) const;
 
   // sandbox_start.cc
   Status BringUp(const Source& source, Phases& phases);

@@ -2,6 +2,7 @@
 
 #include "base/id.h"
 #include "base/revert.h"
+#include "snapshot/flatten.h"
 #include "template/garbage.h"
 #include "template/workspace.h"
 
@@ -66,6 +67,10 @@ Result<store::TemplateRecord> SnapshotAsTemplate(Services& services, Sandbox& sa
   }));
   Revert revert;
   revert.Add([&] { (void)snapshot::Remove(place); });
+  // The sandbox does not wait for this, and nobody knows the snapshot yet.
+  Phases phases = sandbox.BeginPhases("snapshot");
+  RETURN_IF_ERROR(snapshot::FlattenMemory(place));
+  phases.Mark("flatten");
 
   record.tenant = sandbox.tenant();
   record.name = name;

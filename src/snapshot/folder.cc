@@ -40,6 +40,14 @@ Result<Sizes> Measure(const std::string& folder) {
   return sizes;
 }
 
+// What follows from the files.
+Status FillIn(const std::string& folder, Manifest& manifest) {
+  ASSIGN_OR_RETURN(manifest.state_digest, os::Sha256File(folder + kStateFile));
+  ASSIGN_OR_RETURN(manifest.memory_digest, os::Sha256File(folder + kMemoryMap));
+  ASSIGN_OR_RETURN(manifest.sizes, Measure(folder));
+  return {};
+}
+
 // That a file is missing is damage too, not "no such snapshot".
 Status CheckDigest(const std::string& path, const std::string& wanted, const char* what) {
   const auto found = os::Sha256File(path);
@@ -80,9 +88,7 @@ Draft::~Draft() {
 }
 
 Status Draft::Commit(Manifest& manifest, Durability durability) {
-  ASSIGN_OR_RETURN(manifest.state_digest, os::Sha256File(path_ + kStateFile));
-  ASSIGN_OR_RETURN(manifest.memory_digest, os::Sha256File(path_ + kMemoryMap));
-  ASSIGN_OR_RETURN(manifest.sizes, Measure(path_));
+  RETURN_IF_ERROR(FillIn(path_, manifest));
   ASSIGN_OR_RETURN(const std::string text, TextOf(manifest));
   if (durability == Durability::kDurable) RETURN_IF_ERROR(SyncFiles(path_));
   RETURN_IF_ERROR(ReplaceFile(path_ + kManifestFile, text, 0600));
@@ -125,6 +131,12 @@ Result<Manifest> Open(const std::string& place) {
 Status ReplaceManifest(const std::string& place, const Manifest& manifest) {
   ASSIGN_OR_RETURN(const std::string text, TextOf(manifest));
   return WriteFileAtomically(place + kManifestFile, text, 0600);
+}
+
+Status Seal(const std::string& place, Manifest& manifest) {
+  RETURN_IF_ERROR(FillIn(place, manifest));
+  RETURN_IF_ERROR(SyncFiles(place));
+  return ReplaceManifest(place, manifest);
 }
 
 Status Remove(const std::string& place) {

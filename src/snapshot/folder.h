@@ -60,6 +60,10 @@ Result<Manifest> Open(const std::string& place);
 // files.
 Status ReplaceManifest(const std::string& place, const Manifest& manifest);
 
+// After a change of its files: fills in the manifest as Draft::Commit() does and replaces it,
+// durably with all files. Only of a snapshot that nothing else uses or names yet.
+Status Seal(const std::string& place, Manifest& manifest);
+
 // Removes one, the manifest first, so that it is whole or none. Harmless when absent.
 Status Remove(const std::string& place);
 

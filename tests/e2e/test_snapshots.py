@@ -212,6 +212,27 @@ class Snapshots(SnapshotTest):
         made = self.sandbox(template=name, timeout_sec=0)
         self.assertEqual(self.api.sh(made, "cat /dev/shm/mark")["stdout"], "kept\n")
 
+    def test_those_made_of_one_share_much_memory(self):
+        sandbox = self.sandbox(timeout_sec=0, memory_mb=256)
+        name = unique()
+        look = "md5sum /dev/shm/much"
+        digest = self.api.sh(sandbox, f"head -c 50000000 /dev/urandom > /dev/shm/much; {look}")["stdout"]
+        self.snapshot(sandbox, name)
+        self.assertEqual(self.details(name)["snapshot"]["memory_files"], 1)
+        made = self.sandbox(template=name, timeout_sec=0)
+        self.assertEqual(self.api.sh(made, look)["stdout"], digest)
+
+        def done(of, kind):
+            events = self.api.call("GET", f"/v1/sandboxes/{of}/events").json()
+            (details,) = (e["details"] for e in events if (e["kind"], e["phase"]) == (kind, "done"))
+            return details
+        self.assertLess(done(made, "create")["filled_bytes"], 1 << 20)
+        # The first one is as it was, and what it has not written since is not written again.
+        self.post(sandbox, "pause")
+        self.assertLess(done(sandbox, "pause")["memory_bytes"], 20_000_000)
+        self.post(sandbox, "resume")
+        self.assertEqual(self.api.sh(sandbox, look)["stdout"], digest)
+
     def test_the_image_below_sandboxes_is_not_removed(self):
         sandbox = self.sandbox(timeout_sec=0)
         refused = self.api.call("DELETE", "/v1/snapshots/minimal", expect=409)
