@@ -21,6 +21,10 @@ TEST_F(SnapshotsTest, ASandboxIsPausedAndResumed) {
   const Answer again = Call("POST", path + "/resume");
   EXPECT_EQ(again.status, 409);
   EXPECT_EQ(again.ErrorCode(), "aborted");
+  ASSERT_EQ(Call("POST", path + "/pause").status, 200);
+  EXPECT_EQ(Call("POST", path + "/resume", R"({"cold":1})").status, 400);
+  EXPECT_EQ(Call("POST", path + "/resume", R"({"cold":true})").Json().at("origin"), "boot");
+  EXPECT_EQ(Call("POST", "/v1/sandboxes", R"({"cold":true})").Json().at("origin"), "boot");
 }
 
 TEST_F(SnapshotsTest, WhatIsNotThereIs404) {

@@ -25,8 +25,8 @@ TEST(SandboxOptions, WhatIsNotSaidIsLeftToTheServer) {
 
 TEST(SandboxOptions, EachBecomesAField) {
   EXPECT_EQ(Request({"--template", "t", "--vcpus", "2", "--memory", "256", "--disk", "1024",
-                     "--timeout", "9", "--on-timeout", "stop", "--auto-resume", "--cold", "--egress", "--env",
-                     "A=b=c", "--label", "x="}),
+                     "--timeout", "9", "--on-timeout", "stop", "--auto-resume", "--cold",
+                     "--egress", "--env", "A=b=c", "--label", "x="}),
             (json::object{{"template", "t"},
                           {"vcpus", 2},
                           {"memory_mb", 256},

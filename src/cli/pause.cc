@@ -105,8 +105,10 @@ void AddResume(CLI::App& app, Invocation& invocation) {
   auto* command = AddWithIds(app, "resume", "Let paused sandboxes go on", options);
   command->add_flag("--cold", options->cold, "Boot them from their disks; their memory is lost");
   command->footer(
-      "With --cold a sandbox starts anew with the files that are on its disk, its programs are gone.\n"
-      "It is for one whose memory does not fit the VMM of this host any more, after an update say.\n\n"
+      "With --cold a sandbox starts anew with the files that are on its disk, its programs are "
+      "gone.\n"
+      "It is for one whose memory does not fit the VMM of this host any more, after an update "
+      "say.\n\n"
       "Examples:\n"
       "  wrenn resume sb-4k2");
   command->callback([&invocation, options] {

@@ -10,6 +10,7 @@
 #include "sandbox/disk_use.h"
 #include "sandbox/gauges.h"
 #include "sandbox/plan.h"
+#include "sandbox/pool_shape.h"
 #include "sandbox/reaper.h"
 #include "sandbox/recovery.h"
 #include "sandbox/shutdown.h"
@@ -28,17 +29,6 @@ constexpr int kSpareWorkers = 16;
 // Unlimited starts would need unlimited threads.
 constexpr int kMostParallelStarts = 64;
 constexpr int kMaxEvents = 1000;
-
-PoolShape ShapeOf(const store::SandboxRecord& record, const Source& source, bool plain) {
-  return {record.template_name, source,        record.vcpus, record.memory_mb,
-          record.disk_mb,       record.egress, plain};
-}
-
-// Whether it asks for the template's machine as it is, which FillPool() keeps ready.
-bool IsPlain(const std::string& tenant, const CreateRequest& request) {
-  return tenant == store::kDefaultTenant && !request.vcpus && !request.memory_mb &&
-         !request.disk_mb && request.network == Network() && !request.has_network;
-}
 
 // Whether it is, or will be, paused, as far as a request has to wait for its return.
 bool IsPausing(store::SandboxState state) {

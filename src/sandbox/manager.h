@@ -124,10 +124,10 @@ class Manager {
   virtual Result<store::SandboxRecord> Stop(const std::string& tenant, const std::string& id,
                                             const std::string& reason) = 0;
   // Freezes it with its memory and gives back what it uses but disk space, its memory after a while
-  // or when others want it (ManagerConfig::standby); brings it back. With `cold` it boots from its disk
-  // and its memory is lost, which is the way for one whose memory does not fit this host's engine
-  // any more (kFailedPrecondition). A failure leaves it as it was. kAborted when it does not run, or
-  // is not paused; kResourceExhausted when there is no room for it now.
+  // or when others want it (ManagerConfig::standby); brings it back. With `cold` it boots from its
+  // disk and its memory is lost, which is the way for one whose memory does not fit this host's
+  // engine any more (kFailedPrecondition). A failure leaves it as it was. kAborted when it does not
+  // run, or is not paused; kResourceExhausted when there is no room for it now.
   virtual Result<store::SandboxRecord> Pause(const std::string& tenant, const std::string& id,
                                              const std::string& reason) = 0;
   virtual Result<store::SandboxRecord> Resume(const std::string& tenant, const std::string& id,

@@ -123,8 +123,8 @@ Status Sandbox::BringUp(const Source& source, Phases& phases) {
 
 Status Sandbox::Boot(const Source& source, Deadline deadline, Phases& phases) {
   const store::SandboxRecord planned = record();
-  // Only now that the record names them are image and kernel safe from removal: look again. Those of
-  // a sandbox that was paused have been all the time.
+  // Only now that the record names them are image and kernel safe from removal: look again. Those
+  // of a sandbox that was paused have been all the time.
   if (planned.state == SandboxState::kStarting) {
     const auto still = services_.catalogue.Find(tenant_, planned.template_name);
     if (!still || still->record.image != planned.image || still->record.kernel != planned.kernel) {

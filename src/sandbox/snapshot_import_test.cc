@@ -238,7 +238,15 @@ TEST_F(SnapshotImportTest, LooksForRoomFirst) {
 TEST_F(SnapshotImportTest, IsRefusedAtItsUseByAnotherEngine) {
   there_->engine.build = "2";
   ASSERT_TRUE(there_->Import(Exported(*here_)));
-  EXPECT_EQ(there_->Create("frozen").error().code, Code::kFailedPrecondition);
+  const auto refused = there_->Create("frozen");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message, HasSubstr("--cold"));
+  const auto cold = there_->Create("frozen", true);
+  ASSERT_TRUE(cold) << cold.error().ToString();
+  EXPECT_EQ(cold->origin, "boot: without the memory of snapshot 'frozen'");
+  EXPECT_EQ(there_->Memory(cold->id)[5000], 0);
+  EXPECT_EQ(there_->engine.restores(), 0);
 }
 
 }  // namespace

@@ -89,8 +89,9 @@ class Host {
     return manifest.Hash();
   }
 
-  Result<store::SandboxRecord> Create(const std::string& name) {
+  Result<store::SandboxRecord> Create(const std::string& name, bool cold = false) {
     CreateRequest request;
+    request.cold = cold;
     request.template_name = name;
     request.timeout_sec = 0;
     return manager_->Create(kTenant, request);

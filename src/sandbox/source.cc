@@ -48,17 +48,17 @@ Result<Source> OfTemplateSnapshot(const Services& services, const store::Sandbox
   source.snapshot = place;
   source.manifest = std::move(manifest);
   source.cold = true;
-  source.origin =
-      cold ? "boot: without the memory of " + origin
-           : "boot: other processors, memory, disk or network than those of " + origin;
+  source.origin = cold ? "boot: without the memory of " + origin
+                       : "boot: other processors, memory, disk or network than those of " + origin;
   return source;
 }
 
 // Whether a failed restore says that the snapshot is damaged, lacks a file or does not fit, and not
-// that the host has too little of something just now.
+// that the host has too little of something just now. One that did not answer in time goes too: the
+// next would wait as long for it, which a boot does not take.
 bool IsAtFault(const Error& why) {
   return why.code == Code::kDataLoss || why.code == Code::kNotFound ||
-         why.code == Code::kFailedPrecondition;
+         why.code == Code::kFailedPrecondition || why.code == Code::kDeadlineExceeded;
 }
 
 }  // namespace

@@ -177,7 +177,9 @@ TEST_F(WarmPoolTest, CreatesAtOnceShareWhatIsGivenBack) {
     }
     for (auto& client : clients) client.join();
     EXPECT_EQ(made, 6);
-    for (const auto& record : *manager_->List(kTenant)) {
+    const auto all = manager_->List(kTenant);
+    ASSERT_TRUE(all);
+    for (const auto& record : *all) {
       if (record.memory_mb == 64) ASSERT_TRUE(manager_->Destroy(kTenant, record.id));
     }
     StartManager();  // else the pool waits a while before it makes another

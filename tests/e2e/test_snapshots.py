@@ -1,9 +1,11 @@
 """Pause, resume, fork and snapshots, over the API and the command line."""
 
+import contextlib
 import glob
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -69,6 +71,40 @@ class Pause(SnapshotTest):
         self.assertEqual(marks.split(), ["on-disk", "in-memory", sandbox])
         clock = int(self.api.sh(sandbox, "date +%s")["stdout"])
         self.assertLess(abs(clock - time.time()), 10)
+
+    def test_one_that_does_not_fit_any_more_boots_from_its_disk(self):
+        def of_another_qemu(folder):
+            with open(f"{folder}/manifest.json", encoding="utf-8") as file:
+                manifest = json.load(file)
+            manifest["fingerprint"]["build"] = "QEMU emulator version 0.0"
+            with open(f"{folder}/manifest.json", "w", encoding="utf-8") as file:
+                json.dump(manifest, file)
+
+        def assert_booted(sandbox):
+            marks = self.api.sh(sandbox, "cat /root/mark; ls /dev/shm", user="root")
+            self.assertEqual(marks["stdout"], "on-disk\n")
+
+        sandbox = self.sandbox(timeout_sec=0)
+        self.api.sh(sandbox, "echo on-disk > /root/mark; echo in-memory > /dev/shm/mark", user="root")
+        self.snapshot(sandbox, "other-qemu")
+        of_another_qemu(self.folder("other-qemu"))
+        refused = self.api.call("POST", "/v1/sandboxes", {"template": "other-qemu"}, expect=409)
+        self.assertIn("--cold", refused.error()["message"])
+        made = self.server.wrenn("create", "--template", "other-qemu", "--cold").stdout.strip()
+        self.addCleanup(self.api.call, "DELETE", f"/v1/sandboxes/{made}")
+        self.assertEqual(self.api.get(made)["origin"], "boot: without the memory of snapshot 'other-qemu'")
+        assert_booted(made)
+
+        self.post(sandbox, "pause")
+        with contextlib.closing(sqlite3.connect(f"{self.server.root}/wrenn.db")) as store:
+            folder, = store.execute("SELECT snapshot FROM sandboxes WHERE id = ?", (sandbox,)).fetchone()
+        of_another_qemu(f"{self.server.root}/snapshots/{folder}")
+        refused = self.post(sandbox, "resume", expect=409)
+        self.assertIn("--cold", refused["error"]["message"])
+        self.assertEqual(self.api.get(sandbox)["status"], "paused")
+        self.server.wrenn("resume", "--cold", sandbox)
+        self.assertEqual(self.api.get(sandbox)["origin"], "boot: resumed without its memory")
+        assert_booted(sandbox)
 
     def test_the_second_pause_writes_little(self):
         sandbox = self.sandbox(timeout_sec=0)
