@@ -395,7 +395,10 @@ class FakeEngine final : public vmm::Engine {
     auto machine = Make(config);
     vms_[config.id]->frozen = true;
     ASSIGN_OR_RETURN(const memory::ProcessMemory memory, machine->Memory());
-    RETURN_IF_ERROR(fill(memory));
+    if (Status filled = fill(memory); !filled) {
+      vms_[config.id]->End({"its memory could not be filled", false});
+      return Fail(std::move(filled.error()));
+    }
     return machine;
   }
   json::object Fingerprint(const vmm::MachineConfig& config) override {

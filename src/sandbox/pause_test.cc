@@ -13,6 +13,7 @@ namespace {
 
 using store::SandboxState;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class PauseTest : public ManagerFixture {
  protected:
@@ -233,6 +234,49 @@ TEST_F(PauseTest, ADamagedSnapshotIsRefused) {
   EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
 }
 
+// Each of its files is cut off, and changed where that is looked at when it is loaded.
+TEST_F(PauseTest, NothingIsLostWhileAFileIsDamaged) {
+  const std::string id = Create();
+  Memory(id)[5000] = 'a';
+  Pause(id);
+  const std::string folder = SnapshotFolder(id);
+  const std::string good = folder_->path() + "/good";
+  const auto expect_refused = [&](const std::string& what) {
+    const auto resumed = manager_->Resume(kTenant, id);
+    ASSERT_FALSE(resumed) << what;
+    EXPECT_EQ(resumed.error().code, Code::kDataLoss) << what << resumed.error().ToString();
+    EXPECT_THAT(resumed.error().message, HasSubstr("be resumed")) << what;
+    EXPECT_THAT(resumed.error().message, Not(HasSubstr(folder_->path()))) << what;
+    EXPECT_EQ(Stored(id).state, SandboxState::kPaused) << what;
+    EXPECT_EQ(engine_->alive(), 0) << what;
+    EXPECT_TRUE(RuntimeFolders().empty()) << what;
+  };
+  int tried = 0;
+  for (const std::string& name : Names(folder)) {
+    const std::string path = folder + "/" + name;
+    for (const bool cut : {true, false}) {
+      if (!cut && name.starts_with("memory-")) continue;
+      ASSERT_EQ(::rename(path.c_str(), good.c_str()), 0);
+      std::string bad(10, 0);
+      const UniqueFd fd(::open(good.c_str(), O_RDONLY | O_CLOEXEC));
+      ASSERT_EQ(::read(fd.get(), bad.data(), bad.size()), 10) << name;
+      if (!cut) bad = "#" + ReadFile(good)->substr(1);
+      ASSERT_TRUE(WriteFileAtomically(path, bad));
+      const std::string what = name + (cut ? " cut off: " : " changed: ");
+      expect_refused(what);
+      if (name.starts_with("memory-") || name.starts_with("disk-")) {
+        StartManager();  // which does not read all of it
+        expect_refused(what);
+      }
+      ASSERT_EQ(::rename(good.c_str(), path.c_str()), 0);
+      ++tried;
+    }
+  }
+  EXPECT_GE(tried, 8);
+  Resume(id);
+  EXPECT_EQ(Memory(id)[5000], 'a');
+}
+
 TEST_F(PauseTest, DamagedMemoryIsFoundBeforeItIsLoadedIfThatIsAskedFor) {
   config_.verify_at_load = true;
   StartManager();
@@ -384,9 +428,18 @@ TEST_F(PauseTest, APausedOneSurvivesTheServersEnd) {
 
   Pause(id);
   ASSERT_TRUE(os::RemoveTree(SnapshotFolder(id)));
+  const std::string damaged = Create();
+  Pause(damaged);
+  ASSERT_TRUE(WriteFileAtomically(SnapshotFolder(damaged) + "/manifest.json", "{"));
   StartManager();
   EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
   EXPECT_THAT(Stored(id).reason, HasSubstr("cannot be resumed"));
+  EXPECT_EQ(Stored(damaged).state, SandboxState::kError);
+  EXPECT_THAT(Stored(damaged).reason, HasSubstr("the snapshot's manifest is damaged"));
+  // What is left of it stays until it is removed.
+  EXPECT_GE(Names(SnapshotFolder(damaged)).size(), 4u);
+  ASSERT_TRUE(manager_->Destroy(kTenant, damaged));
+  EXPECT_TRUE(Snapshots().empty());
 }
 
 }  // namespace
