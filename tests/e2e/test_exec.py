@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import hashlib
 import json
+import os
 import subprocess
 import time
 
@@ -105,18 +106,20 @@ class ExecByCommandLine(SharedSandboxTest):
         self.assertEqual((result.returncode, result.stdout, result.stderr), (7, "o\n", "e\n"))
 
     def test_a_hundred_megabytes_of_output_are_intact(self):
-        script = "head -c 104857600 /dev/urandom | tee /tmp/big | cat; sha256sum /tmp/big >&2; rm /tmp/big"
-        digest, count = hashlib.sha256(), 0
+        # One block numbered again and again: nothing can be lost, mixed up or doubled, and the guest,
+        # which may be emulated, need not make so much.
+        block = os.urandom(1 << 20)
+        self.api.write(self.id, "/tmp/block", block)
+        script = "for i in $(seq 100); do cat /tmp/block; echo $i; done; rm /tmp/block"
         with subprocess.Popen([WRENN, "exec", self.id, "--", "sh", "-c", script],
                               env=self.server.environment(), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            while data := process.stdout.read(1 << 20):
-                digest.update(data)
-                count += len(data)
+            for number in range(1, 101):
+                expected = block + f"{number}\n".encode()
+                self.assertTrue(process.stdout.read(len(expected)) == expected, number)
+            self.assertEqual(process.stdout.read(), b"")
             error = process.stderr.read().decode()
-        self.assertEqual(process.returncode, 0, error)
-        self.assertEqual(count, 104857600)
-        self.assertEqual(digest.hexdigest(), error.split()[0])
+        self.assertEqual((process.returncode, error), (0, ""))
 
     def test_ten_megabytes_of_input_are_intact(self):
         data = bytes(range(256)) * 40960
