@@ -68,7 +68,8 @@ TEST_F(ForkTest, AWarmMachineGoesOnlyWhenItWasAtFault) {
     const std::string before = warm();
     engine_->Set({.restore_fails = true, .why = code});
     EXPECT_THAT(Stored(Create()).origin, HasSubstr("boot"));
-    const bool at_fault = code == Code::kDataLoss || code == Code::kFailedPrecondition;
+    const bool at_fault = code == Code::kDataLoss || code == Code::kFailedPrecondition ||
+                          code == Code::kDeadlineExceeded;
     EXPECT_EQ(warm() != before, at_fault) << CodeName(code);
     engine_->Set({});
     EXPECT_EQ(Stored(Create()).origin, "template");
