@@ -11,7 +11,7 @@ import unittest
 
 from harness import WRENN, ServerTest, wait_for
 
-COUNT = int(os.environ.get("WRENN_BOOTS", "10"))
+COUNT = int(os.environ.get("WRENN_BOOTS", "6"))
 
 
 class Boot(ServerTest):

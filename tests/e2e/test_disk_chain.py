@@ -10,7 +10,7 @@ import sqlite3
 import ramcheck
 from harness import ServerTest, unique, wait_for
 
-SNAPSHOTS = 40
+SNAPSHOTS = 28
 MOST_LAYERS = 16
 KEPT = (0, SNAPSHOTS // 2, SNAPSHOTS - 1)
 
