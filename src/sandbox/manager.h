@@ -259,8 +259,9 @@ struct ManagerConfig {
   bool verify_at_load = false;
   // Told what happens; may be empty.
   Observer observer;
-  // Called after each step of a transition ("pause.state"), on the sandbox's executor, for tests
-  // that have something fail right there; may be empty.
+  // Called after each step of a transition ("pause.state"), on the sandbox's executor, and of
+  // making a machine of the pool ("pool.state"), on the pool's thread: for tests that have
+  // something fail right there; may be empty.
   std::function<void(const std::string& step, const store::SandboxRecord& record)> on_step;
 };
 

@@ -239,14 +239,20 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
   config.vcpus = shape.vcpus;
   config.memory_mb = shape.memory_mb;
   config.network = shape.egress;
-  Phases phases;
+  store::SandboxRecord known;  // all that there is of one
+  known.id = machine.id;
+  Phases phases([&](std::string_view phase, std::chrono::duration<double> time) {
+    services_.metrics.Observe("pool", phase, time.count());
+    const auto& on_step = services_.config.on_step;
+    if (on_step) on_step(fmt::format("pool.{}", phase), known);
+  });
   const Deadline deadline = Deadline::After(kMakeLimit);
   ASSIGN_OR_RETURN(machine.restored, RestoreMachine(services_, machine.files, machine.share, config,
                                                     {}, shape.source, deadline, phases));
   vmm::Machine& vmm = *machine.restored.machine;
-  json::object known = vmm.Record();
-  machine.share.Note(known);
-  RETURN_IF_ERROR(machine.files.WriteMachine(known));
+  known.machine = vmm.Record();
+  machine.share.Note(known.machine);
+  RETURN_IF_ERROR(machine.files.WriteMachine(known.machine));
   machine.restored.agent =
       std::make_shared<agent::Client>(vmm.channel(), shape.source.manifest->agent_token);
   for (int round = 0; round < kRounds; ++round) {
@@ -254,6 +260,8 @@ Status WarmPool::WarmUp(ReadyMachine& machine, const PoolShape& shape) {
     RETURN_IF_ERROR(ExerciseAgent(*machine.restored.agent, machine.id, RandomHex(64), deadline));
     RETURN_IF_ERROR(vmm.Freeze(deadline));
   }
+  phases.Mark("exercise");
+  (void)phases.Finish();
   return {};
 }
 
