@@ -434,7 +434,7 @@ TEST_F(PauseTest, APausedOneSurvivesTheServersEnd) {
   StartManager();
   EXPECT_EQ(Stored(id).state, SandboxState::kPaused);
   EXPECT_THAT(Stored(id).reason, HasSubstr("cannot be resumed"));
-  EXPECT_EQ(Stored(damaged).state, SandboxState::kError);
+  EXPECT_EQ(Stored(damaged).state, SandboxState::kPaused);
   EXPECT_THAT(Stored(damaged).reason, HasSubstr("the snapshot's manifest is damaged"));
   // What is left of it stays until it is removed.
   EXPECT_GE(Names(SnapshotFolder(damaged)).size(), 4u);
