@@ -98,8 +98,8 @@ TEST_F(ExecTest, WhatTheSandboxLacksIsTheRequestsFault) {
 }
 
 TEST_F(ExecTest, BadExecRequestsAreRefusedByName) {
-  const auto message = [this](json::object body) {
-    const Answer answer = Post("/exec", std::move(body));
+  const auto message = [this](const json::object& body) {
+    const Answer answer = Post("/exec", body);
     EXPECT_EQ(answer.status, 400) << answer.body;
     return answer.ErrorMessage();
   };
