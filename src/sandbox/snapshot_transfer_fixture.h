@@ -211,10 +211,12 @@ class SnapshotTransferFixture : public ::testing::Test {
     byte = static_cast<char>(byte ^ 1);
     ASSERT_EQ(::pwrite(fd.get(), &byte, 1, offset), 1);
   }
-  // And without the digests of disk layers, which may be left out, and would tell on the forger.
+  // And without digests and lengths of the layers, which may be left out, and would tell on the
+  // forger.
   static void ChangeManifest(const std::string& folder, const char* member, json::value value) {
     json::object manifest = *ParseJsonObject(*ReadFile(folder + "/manifest.json"));
     manifest.erase("layer_digests");
+    manifest.erase("layer_bytes");
     manifest[member] = std::move(value);
     ASSERT_TRUE(WriteFileAtomically(folder + "/manifest.json", json::serialize(manifest)));
   }

@@ -40,10 +40,23 @@ Result<Sizes> Measure(const std::string& folder) {
   return sizes;
 }
 
+// Those of layers that are there.
+std::map<std::string, uint64_t> LayerBytes(const std::string& folder,
+                                           const std::vector<std::string>& layers) {
+  std::map<std::string, uint64_t> bytes;
+  for (const std::string& layer : layers) {
+    struct stat stat{};
+    if (::stat((folder + "/" + layer).c_str(), &stat) != 0) continue;
+    bytes.emplace(layer, static_cast<uint64_t>(stat.st_size));
+  }
+  return bytes;
+}
+
 // What follows from the files.
 Status FillIn(const std::string& folder, Manifest& manifest) {
   ASSIGN_OR_RETURN(manifest.state_digest, os::Sha256File(folder + kStateFile));
   ASSIGN_OR_RETURN(manifest.memory_digest, os::Sha256File(folder + kMemoryMap));
+  manifest.layer_bytes = LayerBytes(folder, manifest.layers);
   ASSIGN_OR_RETURN(manifest.sizes, Measure(folder));
   return {};
 }
@@ -119,7 +132,11 @@ Result<Manifest> ReadManifest(const std::string& place) {
 
 Status CheckFiles(const std::string& place, const Manifest& manifest) {
   RETURN_IF_ERROR(CheckDigest(place + kStateFile, manifest.state_digest, "machine state"));
-  return CheckDigest(place + kMemoryMap, manifest.memory_digest, "memory map");
+  RETURN_IF_ERROR(CheckDigest(place + kMemoryMap, manifest.memory_digest, "memory map"));
+  if (manifest.layer_bytes.empty()) return {};  // of an older wrenn
+  if (LayerBytes(place, manifest.layers) == manifest.layer_bytes) return {};
+  return Fail(
+      Error{Code::kDataLoss, "the snapshot's disk is damaged: a layer is not whole", place});
 }
 
 Result<Manifest> Open(const std::string& place) {

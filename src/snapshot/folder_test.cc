@@ -190,6 +190,30 @@ TEST_F(FolderTest, DamageIsFoundWhereItIs) {
   }
 }
 
+TEST_F(FolderTest, ALayerOfAnotherLengthIsDamage) {
+  auto draft = MakeDraft();
+  ASSERT_TRUE(draft);
+  Manifest manifest = SampleManifest();
+  for (const std::string& layer : manifest.layers) Write(draft->path() + "/" + layer, layer);
+  ASSERT_TRUE(draft->Commit(manifest, Durability::kPassing));
+  for (const std::string& layer : manifest.layers) {
+    const std::string path = place_ + "/" + layer;
+    for (const std::string& damaged : {layer.substr(1), layer + "x", std::string()}) {
+      Write(path, damaged);
+      ExpectDamage("a layer is not whole");
+    }
+    ASSERT_TRUE(os::RemoveTree(path));
+    ExpectDamage("a layer is not whole");
+    Write(path, layer);
+    ASSERT_TRUE(Open(place_));
+  }
+  // One that an older wrenn made says nothing of it.
+  manifest.layer_bytes.clear();
+  ASSERT_TRUE(ReplaceManifest(place_, manifest));
+  Write(place_ + "/" + manifest.layers.front(), "x");
+  EXPECT_TRUE(Open(place_));
+}
+
 TEST_F(FolderTest, ADamagedManifestIsNoFaultOfTheCaller) {
   ASSERT_NO_FATAL_FAILURE(Commit());
   const std::string path = place_ + kManifestFile;

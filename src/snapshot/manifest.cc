@@ -56,6 +56,10 @@ Status CheckNames(const Manifest& manifest) {
     const bool known = std::ranges::find(manifest.layers, layer) != manifest.layers.end();
     if (!known || !IsDigest(digest)) return bad("layer_digests");
   }
+  for (const auto& [layer, bytes] : manifest.layer_bytes) {
+    const bool known = std::ranges::find(manifest.layers, layer) != manifest.layers.end();
+    if (!known) return bad("layer_bytes");
+  }
   return {};
 }
 
@@ -70,6 +74,8 @@ json::object Manifest::ToJson() const {
   for (const std::string& layer : layers) names.emplace_back(layer);
   json::object digests;
   for (const auto& [layer, digest] : layer_digests) digests.emplace(layer, digest);
+  json::object lengths;
+  for (const auto& [layer, bytes] : layer_bytes) lengths.emplace(layer, bytes);
   return {{"format", kFormat},
           {"id", id},
           {"sandbox", sandbox},
@@ -91,6 +97,7 @@ json::object Manifest::ToJson() const {
           {"memory_map_sha256", memory_digest},
           {"layers", std::move(names)},
           {"layer_digests", std::move(digests)},
+          {"layer_bytes", std::move(lengths)},
           {"sizes", sizes.ToJson()}};
 }
 
@@ -130,6 +137,13 @@ Result<Manifest> ParseManifest(std::string_view text) {
   manifest.memory_digest = reader.RequiredString("memory_map_sha256");
   manifest.layers = reader.Strings("layers");
   manifest.layer_digests = reader.StringMap("layer_digests");
+  if (const json::object* lengths = reader.Object("layer_bytes")) {
+    JsonReader inner(*lengths, "layer_bytes");
+    for (const auto& member : *lengths) {
+      manifest.layer_bytes.emplace(member.key(), Bytes(inner, member.key()));
+    }
+    RETURN_IF_ERROR(inner.Finish());
+  }
   if (const json::object* sizes = reader.Object("sizes")) {
     JsonReader inner(*sizes, "sizes");
     manifest.sizes = {Bytes(inner, "state"), Bytes(inner, "memory"), Bytes(inner, "disk")};

@@ -56,6 +56,8 @@ struct Manifest {
   std::vector<std::string> layers;  // of the disk, top first
   // Of the layers' content, by their names; those of large ones may come later (DigestLayer()).
   std::map<std::string, std::string> layer_digests;
+  // Of the layers' files, by their names: one of another length is damaged.
+  std::map<std::string, uint64_t> layer_bytes;
   Sizes sizes;
 
   json::object ToJson() const;

@@ -52,9 +52,11 @@ MEMBERS = {
     "memory_map_sha256": (SHA256,),
     "layers": (list,),
     "layer_digests": (dict, {}),
+    "layer_bytes": (dict, {}),
     "sizes": (dict, {}),
 }
-SIZES = {name: ((0, (1 << 63) - 1), 0) for name in ("state", "memory", "disk")}
+BYTES = ((0, (1 << 63) - 1), 0)
+SIZES = {name: BYTES for name in ("state", "memory", "disk")}
 LAYER = re.compile(r"disk-[a-z0-9]{20}\.(qcow2|raw|cow)")
 
 
@@ -100,6 +102,9 @@ class Manifest:
         for layer, digest in self.members["layer_digests"].items():
             need(layer in self.members["layers"] and isinstance(digest, str) and
                  re.fullmatch(SHA256, digest), "layer_digests is bad")
+        lengths = self.members["layer_bytes"]
+        need(set(lengths) <= set(self.members["layers"]), "layer_bytes is bad")
+        self.members["layer_bytes"] = {layer: self.read(lengths, layer, *BYTES) for layer in lengths}
 
     @staticmethod
     def read(content, name, rule, *default):
@@ -136,6 +141,8 @@ class Manifest:
         for layer in self.members["layers"]:
             info = os.lstat(os.path.join(folder, layer))
             need(stat.S_ISREG(info.st_mode) and info.st_size > 0, f"{layer} is no file of a disk")
+            need(self.members["layer_bytes"].get(layer, info.st_size) == info.st_size,
+                 f"{layer} is of another length")
             wanted = self.members["layer_digests"].get(layer)
             if wanted is not None:
                 with open_file(folder, layer, info.st_size) as file:
