@@ -64,7 +64,7 @@ class OwnFileSystem(unittest.TestCase):
             os.unlink(f"{self.mount}/filler")
 
     def wait(self, done):
-        harness.wait_for("what the record says of it", done, 60)
+        harness.wait_for("what the record says of it", done, 180)
 
 
 class DiskFull(OwnFileSystem):
