@@ -226,8 +226,11 @@ Result<snapshot::Manifest> Sandbox::TakeSnapshot(const std::string& id, const st
     return draft.Commit(manifest, durability);
   };
   const Status taken = take();
-  phases.Mark("commit");
-  if (!taken) phases.Note("error", json::value(CleanTail(taken.error().ToString())));
+  if (taken) {
+    phases.Mark("commit");
+  } else {
+    phases.Note("error", json::value(CleanTail(taken.error().ToString())));
+  }
   // Its disk has a layer more now, also when what came behind that failed.
   const json::object times = phases.Finish();
   const std::string reason = record().reason;
