@@ -34,9 +34,9 @@ class Draft {
   // The folder as long as it is a draft.
   const std::string& path() const { return path_; }
 
-  // Fills in the manifest's sizes and its digests of state and memory map, writes it and moves the
-  // folder to its place. kDurable: all of it is on the disk when this returns, the manifest last.
-  // kAlreadyExists when there is a snapshot.
+  // Fills in the manifest's sizes, lengths of layers and digests of state and memory map, writes
+  // it, moves the folder to its place. kDurable: all is on the disk when this returns, manifest
+  // last. kAlreadyExists when there is a snapshot.
   Status Commit(Manifest& manifest, Durability durability);
 
  private:
@@ -50,8 +50,8 @@ class Draft {
 // Reads a snapshot's manifest. kNotFound when there is none, kDataLoss when it is damaged,
 // kUnimplemented for a newer format.
 Result<Manifest> ReadManifest(const std::string& place);
-// Compares the digests of state and memory map with the manifest's: before a machine is made of
-// them. kDataLoss when one is missing or another.
+// Compares the digests of state and memory map and the lengths of layers with the manifest's:
+// before a machine is made of them. kDataLoss when one is missing or another.
 Status CheckFiles(const std::string& place, const Manifest& manifest);
 // Both.
 Result<Manifest> Open(const std::string& place);
